@@ -1,0 +1,357 @@
+"""What goes in: uploads as the caller hands them in, and the documents they become when they are loaded.
+
+All models are frozen, slotted and keyword-only. Sizes are bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+import os
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen, validators
+
+from ._errors import DocumentError
+from ._validators import at_most, choose, count, is_text, some_text, texts
+
+__all__ = [
+    "Block",
+    "BlockKind",
+    "Confidentiality",
+    "Document",
+    "DocumentType",
+    "Location",
+    "ProjectType",
+    "QuestionAnswer",
+    "Upload",
+    "UploadContext",
+]
+
+
+class ProjectType(StrEnum):
+    """What kind of project an upload belongs to."""
+
+    NEW_DEVELOPMENT = "new-development"
+    ENHANCEMENT = "enhancement"
+    MIGRATION = "migration"
+    MAINTENANCE = "maintenance"
+    OTHER = "other"
+
+
+class DocumentType(StrEnum):
+    """What kind of document an upload is."""
+
+    REQUIREMENTS = "requirements"
+    DESIGN = "design"
+    MEETING_NOTES = "meeting-notes"
+    ANALYSIS = "analysis"
+    SPECIFICATION = "specification"
+    OTHER = "other"
+
+
+class Confidentiality(StrEnum):
+    """Who may see an upload. It is recorded with the upload; it does not stop it from being analyzed."""
+
+    PUBLIC = "public"
+    INTERNAL = "internal"
+    CONFIDENTIAL = "confidential"
+
+
+def _project_type(value: str | None) -> ProjectType | None:
+    return choose(ProjectType, value)
+
+
+def _document_type(value: str | None) -> DocumentType | None:
+    return choose(DocumentType, value)
+
+
+def _confidentiality(value: str | None) -> Confidentiality | None:
+    return choose(Confidentiality, value)
+
+
+class BlockKind(StrEnum):
+    """What a block of a document is."""
+
+    HEADING = "heading"
+    PARAGRAPH = "paragraph"
+    LIST_ITEM = "list_item"
+    CODE = "code"
+    TABLE_HEADER = "table_header"
+    TABLE_ROW = "table_row"
+    IMAGE = "image"
+    NOTE = "note"
+
+
+@frozen(kw_only=True)
+class QuestionAnswer:
+    """A clarifying question about an upload and its answer."""
+
+    question: str = field(validator=is_text)
+    answer: str = field(validator=is_text)
+
+
+@frozen(kw_only=True)
+class UploadContext:
+    """What a person knows about an upload that its text does not say. Everything is optional and reaches the analyzer.
+
+    Attributes:
+        project_type: One of `ProjectType`, or its value.
+        business_domain: At most 100 characters.
+        target_audience: At most 500 characters.
+        document_type: One of `DocumentType`, or its value.
+        confidentiality: One of `Confidentiality`, or its value.
+        notes: At most 2,000 characters.
+        key_terms: Words the analysis should know.
+        questions_and_answers: Clarifying questions with their answers.
+
+    Raises:
+        ConfigurationError: A value is not one of its choices, or too long.
+    """
+
+    project_type: ProjectType | None = field(default=None, converter=_project_type)
+    business_domain: str = field(default="", validator=at_most(100))
+    target_audience: str = field(default="", validator=at_most(500))
+    document_type: DocumentType | None = field(default=None, converter=_document_type)
+    confidentiality: Confidentiality | None = field(default=None, converter=_confidentiality)
+    notes: str = field(default="", validator=at_most(2000))
+    key_terms: tuple[str, ...] = field(default=(), converter=texts)
+    questions_and_answers: tuple[QuestionAnswer, ...] = field(default=(), converter=tuple)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is set, as plain JSON values."""
+        values: dict[str, Any] = {
+            name: getattr(self, name) for name in ("business_domain", "target_audience", "notes") if getattr(self, name)
+        }
+        for name in ("project_type", "document_type", "confidentiality"):
+            if (choice := getattr(self, name)) is not None:
+                values[name] = str(choice)
+        if self.key_terms:
+            values["key_terms"] = list(self.key_terms)
+        if self.questions_and_answers:
+            values["questions_and_answers"] = [
+                {"question": each.question, "answer": each.answer} for each in self.questions_and_answers
+            ]
+        return values
+
+
+@frozen(kw_only=True)
+class Upload:
+    """A document as the caller hands it in. Make one with `from_text`, `from_bytes` or `from_path`.
+
+    Attributes:
+        name: What people call it; shown in progress, errors and evidence.
+        media_type: The declared or guessed media type, such as ``text/csv``; None if the name tells nothing.
+        size: Bytes.
+        context: What is known about it beyond its text.
+        data: The bytes, or None for an upload that is read from `path` when its turn comes.
+        path: The file, or None.
+    """
+
+    name: str = field(validator=some_text)
+    media_type: str | None = field(default=None, validator=validators.optional(is_text))
+    size: int = field(validator=count)
+    context: UploadContext | None = field(
+        default=None, validator=validators.optional(validators.instance_of(UploadContext))
+    )
+    data: bytes | None = field(default=None, repr=False)
+    path: Path | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_text(
+        cls, text: str, name: str, *, media_type: str | None = None, context: UploadContext | None = None
+    ) -> Upload:
+        """Make an upload from text.
+
+        Args:
+            text: The document.
+            name: What to call it; its ending (``.md``, ``.csv``) tells the format, plain text without one.
+            media_type: The format, where the name does not tell it.
+            context: What is known beyond the text.
+
+        Raises:
+            DocumentError: The text holds half of a surrogate pair, so it cannot be encoded.
+        """
+        try:
+            data = text.encode()
+        except UnicodeEncodeError as error:
+            raise DocumentError(
+                name,
+                f"character {error.start} is half of a surrogate pair and no text",
+                "Decode the source with errors='replace', or pass its bytes to Upload.from_bytes.",
+                code="undecodable",
+            ) from None
+        media_type = media_type or _media_type_of(name) or "text/plain"
+        return cls(name=name, media_type=media_type, size=len(data), context=context, data=data)
+
+    @classmethod
+    def from_bytes(
+        cls, data: bytes, name: str, media_type: str | None = None, *, context: UploadContext | None = None
+    ) -> Upload:
+        """Make an upload from bytes.
+
+        Args:
+            data: The document's content.
+            name: What to call it; its ending tells the format where `media_type` is None.
+            media_type: Such as ``text/markdown``.
+            context: What is known beyond the content.
+        """
+        data = bytes(data)
+        return cls(name=name, media_type=media_type or _media_type_of(name), size=len(data), context=context, data=data)
+
+    @classmethod
+    def from_path(cls, path: str | os.PathLike[str], *, context: UploadContext | None = None) -> Upload:
+        """Make an upload from a file. Only its size is looked up now; it is read when its turn comes.
+
+        Args:
+            path: The file.
+            context: What is known beyond the content.
+
+        Raises:
+            DocumentError: There is no such file, or it is a folder.
+        """
+        path = Path(path)
+        if not path.is_file():
+            problem = "it is a folder" if path.is_dir() else "there is no such file"
+            remedy = "Give the path of a file." if path.is_dir() else f"Check the path {str(path)!r}."
+            raise DocumentError(path.name or str(path), problem, remedy, code="not_found")
+        return cls(
+            name=path.name, media_type=_media_type_of(path.name), size=path.stat().st_size, context=context, path=path
+        )
+
+    def read(self) -> bytes:
+        """Return the content. For an upload made by `from_path` this reads the file, so call it off the event loop.
+
+        Raises:
+            DocumentError: The file is gone or cannot be read.
+        """
+        if self.data is not None:
+            return self.data
+        if self.path is None:
+            raise DocumentError(self.name, "it has neither data nor a path", "Use Upload.from_*.", code="not_found")
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise DocumentError(
+                self.name, f"it cannot be read ({error.strerror})", "Check the file and its rights.", code="not_found"
+            ) from error
+
+    @cached_property
+    def id(self) -> str:
+        """32 hexadecimal digits made from the content, and from the context if there is one.
+
+        The same content has the same id whatever its name or place. The first use reads a file, so call it off the
+        event loop for uploads made by `from_path`.
+
+        Raises:
+            DocumentError: The file is gone or cannot be read.
+        """
+        digest = hashlib.sha256(self.read())
+        if self.context is not None:
+            digest.update(b"\0context\0" + repr(sorted(self.context.to_dict().items())).encode())
+        return digest.hexdigest()[:32]
+
+
+_MEDIA_TYPES = {
+    ".md": "text/markdown",
+    ".markdown": "text/markdown",
+    ".csv": "text/csv",
+    ".tsv": "text/tab-separated-values",
+}
+
+
+def _media_type_of(name: str) -> str | None:
+    """Guess a media type from a name; endings that platforms disagree on are fixed here."""
+    ending = Path(name).suffix.lower()
+    fixed = {
+        ".md": "text/markdown",
+        ".markdown": "text/markdown",
+        ".csv": "text/csv",
+        ".tsv": "text/tab-separated-values",
+    }
+    return fixed.get(ending) or mimetypes.guess_type(name)[0]
+
+
+@frozen(kw_only=True)
+class Location:
+    """Where something stands in a document, so that a person can look it up.
+
+    Attributes:
+        name: The document.
+        start: Offset of the first character in `Document.text`, in code points.
+        end: Offset behind the last character.
+        line: First line, counted from 1; None where lines mean nothing.
+        end_line: Last line.
+        page: Counted from 1.
+        slide: Counted from 1.
+        sheet: Name of the sheet.
+        cells: Cells of the sheet, such as ``A3:F3``.
+    """
+
+    name: str
+    start: int = field(validator=count)
+    end: int = field(validator=count)
+    line: int | None = None
+    end_line: int | None = None
+    page: int | None = None
+    slide: int | None = None
+    sheet: str | None = None
+    cells: str | None = None
+
+    def __str__(self) -> str:
+        if self.sheet is not None:
+            return f"{self.name}, {self.sheet}!{self.cells}" if self.cells else f"{self.name}, {self.sheet}"
+        if self.slide is not None:
+            return f"{self.name}, slide {self.slide}"
+        if self.page is not None:
+            return f"{self.name}, page {self.page}"
+        if self.line is None:
+            return self.name
+        if self.end_line in (None, self.line):
+            return f"{self.name}, line {self.line}"
+        return f"{self.name}, lines {self.line}-{self.end_line}"
+
+
+@frozen(kw_only=True)
+class Block:
+    """One piece of a document, in reading order.
+
+    Attributes:
+        kind: What it is.
+        text: Exactly ``document.text[location.start:location.end]``.
+        location: Where it stands.
+        level: Depth of a heading (1 is the highest) or of a list item (1 is the outermost); else 0.
+        cells: The values of a table row or header, unquoted; else empty.
+        columns: For a table row, the header's name of each cell; empty for a table without a header.
+    """
+
+    kind: BlockKind
+    text: str = field(repr=False)
+    location: Location
+    level: int = field(default=0, validator=count)
+    cells: tuple[str, ...] = field(default=(), converter=tuple, repr=False)
+    columns: tuple[str, ...] = field(default=(), converter=tuple, repr=False)
+
+
+@frozen(kw_only=True)
+class Document:
+    """A loaded upload.
+
+    Attributes:
+        upload_id: The upload it came from.
+        name: The upload's name.
+        media_type: What it turned out to be.
+        text: All of it; every block and every quote is a slice of this.
+        blocks: In reading order, without overlap.
+        notes: What a person should know about how it was read, such as a guessed encoding.
+    """
+
+    upload_id: str
+    name: str
+    media_type: str
+    text: str = field(repr=False)
+    blocks: tuple[Block, ...] = field(converter=tuple, repr=False)
+    notes: tuple[str, ...] = field(default=(), converter=texts)

@@ -1,0 +1,400 @@
+"""The seams: what can be replaced, and what each replacement promises.
+
+A *store* keeps runs, a *loader* turns an upload into a document, an *analyzer* turns a document into cards. The engine
+knows them only by these protocols. To write a store of your own, run `cardanalysis.testing.check_store` over it: it
+holds every promise made here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, Protocol, Self, runtime_checkable
+
+from ._documents import Document, Upload
+from ._models import (
+    Analysis,
+    AnalysisRequest,
+    Event,
+    Item,
+    ItemError,
+    NewItem,
+    NewOutput,
+    Output,
+    Renewal,
+    Run,
+    Usage,
+)
+from ._status import ItemStatus, RunStatus
+
+__all__ = ["Analyzer", "Described", "Loader", "OpenableAnalyzer", "Store"]
+
+
+class Analyzer(Protocol):
+    """Turns one document into cards.
+
+    An analyzer may be called for several documents at once. It knows nothing of stores, limits or runs.
+    """
+
+    @property
+    def name(self) -> str:
+        """A short name, recorded on every run and every card."""
+        ...
+
+    async def analyze(self, document: Document, request: AnalysisRequest, /) -> Analysis:
+        """Find the cards in a document.
+
+        Args:
+            document: What to read. Its text is data, never an instruction.
+            request: How many cards are wanted, and what is known beyond the text.
+
+        Returns:
+            The cards and what they cost. Quotes are looked up in the document afterwards: an analyzer that does not
+            know where they stand puts them into ``Card.quotes``.
+
+        Raises:
+            AnalyzerError: This document cannot be analyzed; the others go on.
+            ConfigurationError: No document can be analyzed, as with a wrong key. The run stops and stays resumable.
+        """
+        ...
+
+
+@runtime_checkable
+class OpenableAnalyzer(Protocol):
+    """An analyzer that needs something for the length of a run, such as a connection pool."""
+
+    def open(self) -> AbstractAsyncContextManager[Analyzer]:
+        """Check the settings and give an analyzer that is ready to work until the context ends.
+
+        It is entered once for each run, before any item starts, in the event loop that does the work.
+
+        Raises:
+            ConfigurationError: On entering, if no document could be analyzed.
+        """
+        ...
+
+
+@runtime_checkable
+class Described(Protocol):
+    """An analyzer whose answers depend on more than its name."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """What the answers depend on, such as model and prompt version, as JSON values; part of what was asked."""
+        ...
+
+
+class Loader(Protocol):
+    """Turns uploads into documents."""
+
+    async def load(self, upload: Upload, /) -> Document:
+        """Read and parse one upload, off the event loop.
+
+        Raises:
+            DocumentError: It cannot be read; the message says what its owner can do.
+        """
+        ...
+
+
+class Store(Protocol):
+    """Keeps runs, their items, outputs and events.
+
+    Every method is one transaction: it happens wholly or not at all, also when its caller is cancelled or the process
+    dies. What a method returned is durable to the extent that the store promises. Any number of tasks may call at once.
+    A store is used inside ``async with``.
+
+    *Counters.* For every item status, the counter of that name is the number of items in it, and ``total`` that of
+    all items. For every kind of output, the counter of that name is the number of outputs of that kind. They change in
+    the transaction that changes what they count. Counters of other names belong to the callers of `increment`.
+
+    *Events.* Every change of a run's or an item's status appends one event to the run's log in the same transaction.
+    Sequence numbers begin at 1 and have no gaps; a reader that has seen ``n`` has seen everything up to ``n``.
+
+    *Versions.* ``Item.version`` rises by one with every change of the item. ``Run.version`` rises with every change of
+    the run, of its items or of its counters.
+
+    *Claims.* A claim gives an item to one owner until its lease ends by the store's clock. Its token is higher than
+    that of every earlier claim on the item. Only the newest token can complete, fail or release the item. A lease that
+    ended
+    is still good until somebody else claims the item.
+    """
+
+    async def __aenter__(self) -> Self:
+        """Open the store.
+
+        Raises:
+            StoreError: It cannot be opened; the message says why and what to do.
+        """
+        ...
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        """Close the store. What was acknowledged stays."""
+        ...
+
+    async def create_run(
+        self, run_id: str, *, kind: str, fingerprint: str, asked: Mapping[str, Any], accept_change: bool = False
+    ) -> Run:
+        """Create a run, or open the one of that id.
+
+        Args:
+            run_id: Any text that is not empty.
+            kind: What the run does, such as ``analyze_cards``.
+            fingerprint: A digest of `asked`.
+            asked: What the results depend on, as JSON values.
+            accept_change: Take the new fingerprint for an existing run instead of refusing it.
+
+        Returns:
+            The run; a new one is queued.
+
+        Raises:
+            FingerprintMismatch: The run exists with another kind or fingerprint; nothing was written.
+        """
+        ...
+
+    async def get_run(self, run_id: str) -> Run:
+        """Read a run, without its items and outputs.
+
+        Raises:
+            RunNotFound: There is none.
+        """
+        ...
+
+    async def update_run(self, run_id: str, status: RunStatus, *, version: int, error: str | None = None) -> Run:
+        """Set a run's status, if nothing about the run changed since it was read.
+
+        Args:
+            run_id: The run.
+            status: What it becomes. Running sets its start and clears its end; a terminal status sets its end.
+            version: The version that was read.
+            error: Why it stopped before its end.
+
+        Raises:
+            RunNotFound: There is none.
+            VersionConflict: The version is another one; nothing was written.
+            IllegalMove: The run cannot go there from its status; nothing was written.
+        """
+        ...
+
+    async def add_items(self, run_id: str, items: Sequence[NewItem]) -> list[Item]:
+        """Add items that the run does not have yet, as pending.
+
+        Of an item that the run has already, only the position is brought up to date, and that changes neither its
+        version nor the log.
+
+        Returns:
+            The items as they are now, in the order given.
+
+        Raises:
+            RunNotFound: There is none.
+        """
+        ...
+
+    async def get_item(self, run_id: str, item_id: str) -> Item:
+        """Read one item.
+
+        Raises:
+            RunNotFound: There is no such run.
+            ItemNotFound: The run has no such item.
+        """
+        ...
+
+    async def claim(
+        self,
+        run_id: str,
+        owner: str,
+        *,
+        lease_seconds: float,
+        limit: int = 1,
+        item_ids: Collection[str] | None = None,
+    ) -> list[Item]:
+        """Give items to an owner.
+
+        An item can be claimed when it is pending, or when it is in work and its lease ended or its owner is known to be
+        dead. It becomes *loading*, with ``attempts`` and ``token`` one higher.
+
+        Args:
+            run_id: The run.
+            owner: Who takes them, as made by `new_owner`.
+            lease_seconds: How long they are held unless renewed, more than 0.
+            limit: How many at most, in the order of their positions.
+            item_ids: Only these.
+
+        Returns:
+            The claimed items; fewer than `limit`, or none, if no more can be claimed.
+
+        Raises:
+            RunNotFound: There is none.
+        """
+        ...
+
+    async def renew(self, run_id: str, owner: str, *, lease_seconds: float) -> Renewal:
+        """Extend every lease that an owner still holds. What it lost is not brought back.
+
+        Raises:
+            RunNotFound: There is none.
+        """
+        ...
+
+    async def release(self, run_id: str, item_id: str, *, token: int) -> Item:
+        """Hand a claimed item back unfinished: it is pending again and the attempt does not count.
+
+        Raises:
+            RunNotFound: There is no such run.
+            ItemNotFound: The run has no such item.
+            LeaseLost: The token is not the newest one, or the item is not in work; nothing was written.
+        """
+        ...
+
+    async def update_status(self, run_id: str, item_id: str, status: ItemStatus, *, version: int) -> Item:
+        """Set an item's status, if the item is unchanged since it was read.
+
+        A move back to pending ends the claim; from a terminal status it is a retry and clears the error.
+
+        Args:
+            run_id: The run.
+            item_id: The item.
+            status: What it becomes.
+            version: The version that was read.
+
+        Raises:
+            RunNotFound: There is no such run.
+            ItemNotFound: The run has no such item.
+            VersionConflict: The version is another one; nothing was written.
+            IllegalMove: The item cannot go there from its status; nothing was written.
+        """
+        ...
+
+    async def complete_item(
+        self,
+        run_id: str,
+        item_id: str,
+        *,
+        token: int,
+        outputs: Sequence[NewOutput],
+        usage: Usage,
+        error: ItemError | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> Item:
+        """Record an item's result: outputs, status, counters, usage and event, in one transaction.
+
+        The outputs replace those of an earlier attempt. A repeated call with the same token changes nothing and returns
+        the item, so that a caller that did not hear the answer may ask again.
+
+        Args:
+            run_id: The run.
+            item_id: The item.
+            token: Of the claim under which the work was done.
+            outputs: The results, in order.
+            usage: What this attempt cost; added to the item's and the run's.
+            error: What is missing. With it the item becomes *partial*, without it *completed*.
+            data: More for the event, as JSON values; no document text.
+
+        Raises:
+            RunNotFound: There is no such run.
+            ItemNotFound: The run has no such item.
+            LeaseLost: Another claim is newer, or the item was handed back; nothing was written.
+        """
+        ...
+
+    async def fail_item(self, run_id: str, item_id: str, *, token: int, error: ItemError, usage: Usage) -> Item:
+        """Record that an item has no result: status, error, counters, usage and event, in one transaction.
+
+        A repeated call with the same token changes nothing and returns the item.
+
+        Raises:
+            RunNotFound: There is no such run.
+            ItemNotFound: The run has no such item.
+            LeaseLost: Another claim is newer, or the item was handed back; nothing was written.
+        """
+        ...
+
+    async def increment(self, run_id: str, counter: str, by: int = 1) -> int:
+        """Add to a counter. No update is lost, however many tasks, threads or processes add at once.
+
+        Args:
+            run_id: The run.
+            counter: Its name; one that is new begins at 0.
+            by: What to add; may be negative.
+
+        Returns:
+            The new value.
+
+        Raises:
+            RunNotFound: There is none.
+        """
+        ...
+
+    async def append_event(
+        self,
+        run_id: str,
+        type: str,  # noqa: A002 - the name of the event's field
+        *,
+        item_id: str | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> Event:
+        """Append one event to a run's log.
+
+        Args:
+            run_id: The run.
+            type: What happened.
+            item_id: The item it is about.
+            data: JSON values; no document text.
+
+        Raises:
+            RunNotFound: There is none.
+        """
+        ...
+
+    async def items(
+        self, run_id: str, *, status: ItemStatus | None = None, after: int = -1, limit: int | None = None
+    ) -> list[Item]:
+        """Read items in the order of their positions.
+
+        Args:
+            run_id: The run.
+            status: Only items in this status.
+            after: Only items whose position is higher; the position of a page's last item asks for the next page.
+            limit: How many at most; None for all.
+
+        Raises:
+            RunNotFound: There is none.
+        """
+        ...
+
+    async def outputs(
+        self,
+        run_id: str,
+        *,
+        kind: str | None = None,
+        item_id: str | None = None,
+        after: tuple[int, int] = (-1, -1),
+        limit: int | None = None,
+    ) -> list[Output]:
+        """Read outputs in the order of their items' positions, and within an item in its own order.
+
+        Args:
+            run_id: The run.
+            kind: Only outputs of this kind.
+            item_id: Only outputs of this item.
+            after: Only outputs whose position and index are higher; those of a page's last output ask for the next.
+            limit: How many at most; None for all.
+
+        Raises:
+            RunNotFound: There is none.
+        """
+        ...
+
+    async def events(self, run_id: str, after: int = 0, *, limit: int | None = None) -> list[Event]:
+        """Read a run's log in order.
+
+        Args:
+            run_id: The run.
+            after: Only events whose sequence number is higher.
+            limit: How many at most; None for all.
+
+        Raises:
+            RunNotFound: There is none.
+        """
+        ...
