@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 import os
+from collections.abc import Iterable
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -94,6 +95,10 @@ class QuestionAnswer:
     answer: str = field(validator=is_text)
 
 
+def _answers(value: Iterable[QuestionAnswer]) -> tuple[QuestionAnswer, ...]:
+    return tuple(value)
+
+
 @frozen(kw_only=True)
 class UploadContext:
     """What a person knows about an upload that its text does not say. Everything is optional and reaches the analyzer.
@@ -119,7 +124,7 @@ class UploadContext:
     confidentiality: Confidentiality | None = field(default=None, converter=_confidentiality)
     notes: str = field(default="", validator=at_most(2000))
     key_terms: tuple[str, ...] = field(default=(), converter=texts)
-    questions_and_answers: tuple[QuestionAnswer, ...] = field(default=(), converter=tuple)
+    questions_and_answers: tuple[QuestionAnswer, ...] = field(default=(), converter=_answers)
 
     def to_dict(self) -> dict[str, Any]:
         """What is set, as plain JSON values."""
@@ -149,6 +154,7 @@ class Upload:
         context: What is known about it beyond its text.
         data: The bytes, or None for an upload that is read from `path` when its turn comes.
         path: The file, or None.
+        modified_ns: When the file was last modified, as it was seen when the upload was made; None without a file.
     """
 
     name: str = field(validator=some_text)
@@ -159,6 +165,7 @@ class Upload:
     )
     data: bytes | None = field(default=None, repr=False)
     path: Path | None = field(default=None, repr=False)
+    modified_ns: int | None = field(default=None, repr=False)
 
     @classmethod
     def from_text(
@@ -218,22 +225,33 @@ class Upload:
             problem = "it is a folder" if path.is_dir() else "there is no such file"
             remedy = "Give the path of a file." if path.is_dir() else f"Check the path {str(path)!r}."
             raise DocumentError(path.name or str(path), problem, remedy, code="not_found")
+        stat = path.stat()
         return cls(
-            name=path.name, media_type=_media_type_of(path.name), size=path.stat().st_size, context=context, path=path
+            name=path.name,
+            media_type=_media_type_of(path.name),
+            size=stat.st_size,
+            context=context,
+            path=path,
+            modified_ns=stat.st_mtime_ns,
         )
 
     def read(self) -> bytes:
         """Return the content. For an upload made by `from_path` this reads the file, so call it off the event loop.
 
         Raises:
-            DocumentError: The file is gone or cannot be read.
+            DocumentError: The file is gone, cannot be read, or was changed since this upload was made.
         """
         if self.data is not None:
             return self.data
         if self.path is None:
             raise DocumentError(self.name, "it has neither data nor a path", "Use Upload.from_*.", code="not_found")
         try:
-            return self.path.read_bytes()
+            with self.path.open("rb") as file:
+                stat = os.fstat(file.fileno())
+                if self.modified_ns is not None and (stat.st_mtime_ns, stat.st_size) != (self.modified_ns, self.size):
+                    remedy = "Make the upload again when nobody writes to the file."
+                    raise DocumentError(self.name, "the file was changed meanwhile", remedy, code="changed")
+                return file.read()
         except OSError as error:
             raise DocumentError(
                 self.name, f"it cannot be read ({error.strerror})", "Check the file and its rights.", code="not_found"
@@ -247,7 +265,7 @@ class Upload:
         event loop for uploads made by `from_path`.
 
         Raises:
-            DocumentError: The file is gone or cannot be read.
+            DocumentError: See `read`.
         """
         digest = hashlib.sha256(self.read())
         if self.context is not None:
@@ -332,8 +350,12 @@ class Block:
     text: str = field(repr=False)
     location: Location
     level: int = field(default=0, validator=count)
-    cells: tuple[str, ...] = field(default=(), converter=tuple, repr=False)
-    columns: tuple[str, ...] = field(default=(), converter=tuple, repr=False)
+    cells: tuple[str, ...] = field(default=(), converter=texts, repr=False)
+    columns: tuple[str, ...] = field(default=(), converter=texts, repr=False)
+
+
+def _blocks(value: Iterable[Block]) -> tuple[Block, ...]:
+    return tuple(value)
 
 
 @frozen(kw_only=True)
@@ -353,5 +375,5 @@ class Document:
     name: str
     media_type: str
     text: str = field(repr=False)
-    blocks: tuple[Block, ...] = field(converter=tuple, repr=False)
+    blocks: tuple[Block, ...] = field(converter=_blocks, repr=False)
     notes: tuple[str, ...] = field(default=(), converter=texts)

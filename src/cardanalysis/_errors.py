@@ -93,7 +93,7 @@ class FingerprintMismatch(ConfigurationError):
         self.differences = tuple(differences)
         super().__init__(
             f"Run {run_id!r} was begun with another {', '.join(self.differences)}. Ask the same as before, choose "
-            "another run_id, or pass on_changed='accept' to finish this run with what is asked now.",
+            "another run_id, or pass accept_changes=True to finish this run with what is asked now.",
             code="fingerprint_mismatch",
         )
 

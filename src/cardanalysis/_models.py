@@ -5,10 +5,10 @@ All models are frozen, slotted and keyword-only. Times are aware and in UTC, dur
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
 
 from attrs import evolve, field, frozen, validators
@@ -78,6 +78,14 @@ class RejectedQuote:
     reason: str = field(validator=is_text)
 
 
+def _evidence(value: Iterable[Evidence]) -> tuple[Evidence, ...]:
+    return tuple(value)
+
+
+def _rejected(value: Iterable[RejectedQuote]) -> tuple[RejectedQuote, ...]:
+    return tuple(value)
+
+
 @frozen(kw_only=True)
 class Card:
     """One use case or requirement that a document asks for.
@@ -112,8 +120,8 @@ class Card:
     systems: tuple[str, ...] = field(default=(), converter=texts)
     priority: Priority | None = field(default=None, converter=_priority)
     impact: str = field(default="", validator=is_text)
-    evidence: tuple[Evidence, ...] = field(default=(), converter=tuple)
-    rejected_quotes: tuple[RejectedQuote, ...] = field(default=(), converter=tuple)
+    evidence: tuple[Evidence, ...] = field(default=(), converter=_evidence)
+    rejected_quotes: tuple[RejectedQuote, ...] = field(default=(), converter=_rejected)
     quotes: tuple[str, ...] = field(default=(), converter=texts)
     id: str = ""
     upload_id: str = ""
@@ -173,6 +181,10 @@ class AnalysisRequest:
     context: UploadContext | None = None
 
 
+def _cards(value: Iterable[Card]) -> tuple[Card, ...]:
+    return tuple(value)
+
+
 @frozen(kw_only=True)
 class Analysis:
     """What an analyzer found in one document.
@@ -183,7 +195,7 @@ class Analysis:
         notes: What a person should know, such as cards left out because there were too many. No document text.
     """
 
-    cards: tuple[Card, ...] = field(converter=tuple)
+    cards: tuple[Card, ...] = field(converter=_cards)
     usage: Usage = field(factory=Usage)
     notes: tuple[str, ...] = field(default=(), converter=texts)
 
@@ -311,7 +323,7 @@ class Renewal:
         stop: Whether the run was cancelled meanwhile, so that the worker should hand its items back.
     """
 
-    held: frozenset[str] = field(converter=frozenset)
+    held: frozenset[str]
     stop: bool = False
 
 
@@ -333,11 +345,12 @@ class Event:
     type: str
     time: datetime
     item_id: str | None = None
-    data: Mapping[str, Any] = field(default=MappingProxyType({}))
+    data: Mapping[str, Any] = field(factory=dict[str, Any])
 
 
-def _frozen_counters(value: Mapping[str, int]) -> Mapping[str, int]:
-    return MappingProxyType(dict(value))
+def _counters(value: Mapping[str, int]) -> Mapping[str, int]:
+    """Plain names, nothing for zeros, and 0 for every name that is missing."""
+    return Counter({str(name): count for name, count in sorted(value.items()) if count})
 
 
 @frozen(kw_only=True)
@@ -349,11 +362,13 @@ class Run:
         kind: What it does, such as ``analyze_cards``.
         status: Where it stands.
         version: Rises with every change of the run, its items or its counters.
-        counters: ``total``, ``cards`` and the number of items in each status; a name that is missing counts 0.
+        counters: ``total``, ``cards`` and the number of items in each status. Asking for a name that is not there
+            gives 0.
         usage: What all attempts of all items cost.
         asked: What was asked: analyzer, model, prompt version, options, context.
         fingerprint: A digest of `asked`.
         error: Why the run stopped before its end, or None.
+        last_event: The sequence number of its newest event; 0 before the first.
         created_at: When it was created.
         started_at: When it last began or was resumed.
         finished_at: When it last came to an end.
@@ -363,11 +378,12 @@ class Run:
     kind: str
     status: RunStatus = RunStatus.QUEUED
     version: int = 1
-    counters: Mapping[str, int] = field(default=MappingProxyType({}), converter=_frozen_counters)
+    counters: Mapping[str, int] = field(factory=dict[str, int], converter=_counters)
     usage: Usage = field(factory=Usage)
-    asked: Mapping[str, Any] = field(default=MappingProxyType({}), repr=False)
+    asked: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
     fingerprint: str = ""
     error: str | None = None
+    last_event: int = 0
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None

@@ -1,7 +1,7 @@
 """The statuses of runs and items, and the only moves that exist between them.
 
-Everything here is pure. Stores ask :func:`check_move` before they write; the engine asks
-:func:`settled_status` when a run has nothing left to do.
+Everything here is pure. Stores ask `is_legal` before they write; the engine asks `settled_status` when a run
+has nothing left to do.
 """
 
 from __future__ import annotations
@@ -71,6 +71,8 @@ _TERMINAL: Final = frozenset(
 )
 _OUTCOMES: Final = frozenset({ItemStatus.COMPLETED, ItemStatus.PARTIAL, ItemStatus.FAILED, ItemStatus.CANCELLED})
 
+_WITHOUT_RESULT: Final = (ItemStatus.PENDING, ItemStatus.FAILED, ItemStatus.CANCELLED)
+
 MOVES: Final[Mapping[ItemStatus, frozenset[ItemStatus]]] = {
     ItemStatus.PENDING: frozenset({ItemStatus.LOADING, ItemStatus.SKIPPED, ItemStatus.CANCELLED, ItemStatus.FAILED}),
     # A worker that stops, or whose lease ended, hands the item back: any active status may return to pending.
@@ -103,25 +105,22 @@ def is_legal(old: ItemStatus, new: ItemStatus) -> bool:
     return new in MOVES[old]
 
 
-def unfinished(counters: Mapping[str, int]) -> int:
-    """How many items have no outcome yet, by a run's counters."""
-    return sum(counters.get(status, 0) for status in (ItemStatus.PENDING, *ACTIVE))
-
-
 def settled_status(counters: Mapping[str, int]) -> RunStatus | None:
-    """What the counters say of a run that nobody works on any more.
+    """The status of a run in which no item is in work.
+
+    An item that is still pending counts as one without a result: whoever stopped did not come to it.
 
     Args:
         counters: The run's counters; those named by an item status are read.
 
     Returns:
-        The terminal status, or None while an item is pending or in work.
+        The terminal status, or None while an item is in work.
     """
-    if unfinished(counters):
+    if any(counters.get(status, 0) for status in ACTIVE):
         return None
-    bad = sum(counters.get(status, 0) for status in (ItemStatus.FAILED, ItemStatus.CANCELLED))
+    without = sum(counters.get(status, 0) for status in _WITHOUT_RESULT)
     partial = counters.get(ItemStatus.PARTIAL, 0)
-    if not bad and not partial:
+    if not without and not partial:
         return RunStatus.SUCCEEDED
     if not partial and not counters.get(ItemStatus.COMPLETED, 0):
         return RunStatus.FAILED

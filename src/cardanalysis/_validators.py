@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from attrs import Attribute  # noqa: TC002
+from attrs import Attribute
 
 from ._errors import ConfigurationError
 

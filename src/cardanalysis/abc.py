@@ -348,14 +348,14 @@ class Store(Protocol):
         ...
 
     async def items(
-        self, run_id: str, *, status: ItemStatus | None = None, after: int = -1, limit: int | None = None
+        self, run_id: str, *, status: ItemStatus | None = None, after: Item | None = None, limit: int | None = None
     ) -> list[Item]:
-        """Read items in the order of their positions.
+        """Read items in the order of their positions, and of their ids where positions are equal.
 
         Args:
             run_id: The run.
             status: Only items in this status.
-            after: Only items whose position is higher; the position of a page's last item asks for the next page.
+            after: Only items behind this one; a page's last item asks for the next page.
             limit: How many at most; None for all.
 
         Raises:
@@ -369,16 +369,16 @@ class Store(Protocol):
         *,
         kind: str | None = None,
         item_id: str | None = None,
-        after: tuple[int, int] = (-1, -1),
+        after: Output | None = None,
         limit: int | None = None,
     ) -> list[Output]:
-        """Read outputs in the order of their items' positions, and within an item in its own order.
+        """Read outputs in the order of their items, and within an item in its own order.
 
         Args:
             run_id: The run.
             kind: Only outputs of this kind.
             item_id: Only outputs of this item.
-            after: Only outputs whose position and index are higher; those of a page's last output ask for the next.
+            after: Only outputs behind this one; a page's last output asks for the next page.
             limit: How many at most; None for all.
 
         Raises:

@@ -1,1 +1,1 @@
-"""cardanalysis."""
+"""Stores: where runs are kept. `MemoryStore` in `cardanalysis.stores.memory`, `SQLiteStore` in `.sqlite`."""

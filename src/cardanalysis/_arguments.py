@@ -1,0 +1,89 @@
+"""Checks of what callers pass, so that a mistake is told before anything is stored. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterable, Iterable, Sequence
+
+from anyio import CapacityLimiter
+
+from ._documents import Upload
+from ._errors import AnalyzerError, ConfigurationError
+from ._models import Analysis
+
+__all__ = ["as_limiter", "as_seconds", "check_analysis", "check_run_id", "check_upload", "check_uploads"]
+
+
+def as_limiter(limit: int | CapacityLimiter) -> CapacityLimiter:
+    """Return the caller's limiter, or a new one for a number.
+
+    Raises:
+        ConfigurationError: It is neither a whole number of at least 1 nor a limiter.
+    """
+    if isinstance(limit, CapacityLimiter):
+        return limit
+    if type(limit) is not int or limit < 1:
+        raise ConfigurationError(f"limit must be a whole number of at least 1 or a CapacityLimiter, not {limit!r}.")
+    return CapacityLimiter(limit)
+
+
+def as_seconds(value: float | None, name: str) -> float | None:
+    """Return a duration that makes sense, or None for none.
+
+    Raises:
+        ConfigurationError: It is not a finite number above 0.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise ConfigurationError(f"{name} must be a number of seconds above 0, not {value!r}.")
+    return float(value)
+
+
+def check_uploads(uploads: Iterable[Upload] | AsyncIterable[Upload]) -> None:
+    """Check what can be checked without reading an iterator.
+
+    Raises:
+        ConfigurationError: It is no iterable of uploads.
+    """
+    if isinstance(uploads, (str, bytes, Upload)) or not isinstance(uploads, (Iterable, AsyncIterable)):
+        raise ConfigurationError(
+            f"uploads must be an iterable of Upload, such as a list, not {type(uploads).__name__}. "
+            "Make uploads with Upload.from_path, from_bytes or from_text."
+        )
+    if isinstance(uploads, Sequence):
+        for upload in uploads:
+            check_upload(upload)
+
+
+def check_upload(upload: object) -> None:
+    """Check one element.
+
+    Raises:
+        ConfigurationError: It is no upload.
+    """
+    if not isinstance(upload, Upload):
+        raise ConfigurationError(f"uploads must hold Upload objects, not {type(upload).__name__}: Upload.from_path(…).")
+
+
+def check_run_id(run_id: object) -> str:
+    """Return a run's name if it is one.
+
+    Raises:
+        ConfigurationError: It is not text, or empty.
+    """
+    if not isinstance(run_id, str) or not run_id:
+        raise ConfigurationError(f"run_id must be text that is not empty, not {run_id!r}.")
+    return run_id
+
+
+def check_analysis(analysis: object) -> Analysis:
+    """Return what an analyzer returned if it is an analysis.
+
+    Raises:
+        AnalyzerError: It is not.
+    """
+    if not isinstance(analysis, Analysis):
+        message = f"The analyzer returned {type(analysis).__name__} where an Analysis is expected."
+        raise AnalyzerError(message, code="invalid_analysis")
+    return analysis

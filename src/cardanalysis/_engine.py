@@ -1,0 +1,406 @@
+"""Does the items of a run: claims them, has them worked on under a limit, and records each outcome.
+
+It knows items, a worker function, a store and a limiter, and nothing of what the work is. The order of things for one
+item is: take a slot, claim the item, start its task, work, commit the outcome, free the slot. The slot comes before the
+task, so that at most as many items are alive as may be worked on, however many there are.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Generic, TypeVar, cast
+
+import anyio
+from anyio import CancelScope, CapacityLimiter
+from anyio.abc import TaskGroup
+from attrs import define, field, frozen
+
+from ._errors import CardAnalysisError, ConfigurationError, LeaseLost, StoreError, VersionConflict
+from ._models import Item, ItemError, NewItem, NewOutput, Run, Usage
+from ._owner import new_owner
+from ._status import ItemStatus, RunStatus, is_legal, settled_status
+from .abc import Store
+
+__all__ = ["Engine", "Entry", "Job", "Outcome"]
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+_RECORD_SECONDS = 30.0
+"""How long a cancelled run may take to hand its items back."""
+
+
+@frozen(kw_only=True, eq=False)
+class Entry(Generic[_T]):
+    """An item to be done, with what its work needs.
+
+    Attributes:
+        new: How the store is to know it.
+        payload: What the worker function gets; it is held only while the item is in work.
+        skip: Why there is nothing to do, as data of an event; the item is then skipped.
+    """
+
+    new: NewItem
+    payload: _T
+    skip: Mapping[str, Any] | None = None
+
+
+@frozen(kw_only=True)
+class Outcome:
+    """What the work on an item came to.
+
+    Attributes:
+        outputs: The results.
+        usage: What they cost.
+        missing: What could not be done of it; the item is then partial.
+        data: More for the item's event; no document text.
+    """
+
+    outputs: Sequence[NewOutput] = ()
+    usage: Usage = field(factory=Usage)
+    missing: ItemError | None = None
+    data: Mapping[str, Any] = field(factory=dict[str, Any])
+
+
+@frozen(kw_only=True)
+class _Failure:
+    """Why the work on an item came to nothing."""
+
+    error: ItemError
+    usage: Usage = field(factory=Usage)
+
+
+@define(eq=False)
+class Job(Generic[_T]):
+    """An item in work.
+
+    Attributes:
+        payload: What its entry carried.
+        item: As it was when this worker last changed it.
+        scope: The engine's: it ends the work at its deadline or when the lease is lost.
+        lost: The engine's: somebody else has the item now.
+    """
+
+    payload: _T
+    item: Item
+    _store: Store
+    _changed: Callable[[], None]
+    scope: CancelScope = field(factory=CancelScope)
+    lost: bool = False
+
+    async def move(self, status: ItemStatus) -> None:
+        """Tell where the work stands.
+
+        Raises:
+            LeaseLost: Somebody else has the item now.
+        """
+        item = self.item
+        try:
+            self.item = await self._store.update_status(item.run_id, item.id, status, version=item.version)
+        except VersionConflict:
+            raise LeaseLost(item.run_id, item.id, token=item.token) from None
+        self._changed()
+
+
+class Engine(Generic[_T]):
+    """Works on one run, in one task group, for as long as one call lasts.
+
+    Args:
+        store: Where the run is kept.
+        run_id: The run; it exists.
+        work: Called once for each claimed item. A `ConfigurationError` from it stops the run and hands the item back;
+            anything else it raises fails that item alone.
+        limiter: Each item in work holds one of its tokens.
+        item_timeout: Seconds that the work on one item may take, or None.
+        lease_seconds: How long an item stays claimed if this process dies unnoticed.
+        retry_failed: Do items again that failed, are partial or were cancelled.
+        changed: Called after every change of the run.
+        beside: Runs next to the work, in the same task group, and is cancelled when the work is done.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        run_id: str,
+        work: Callable[[Job[_T]], Awaitable[Outcome]],
+        *,
+        limiter: CapacityLimiter,
+        item_timeout: float | None = None,
+        lease_seconds: float = 60.0,
+        retry_failed: bool = False,
+        changed: Callable[[], None] = lambda: None,
+        beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    ) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._work = work
+        self._limiter = limiter
+        self._item_timeout = item_timeout
+        self._lease_seconds = lease_seconds
+        self._retry_failed = retry_failed
+        self._changed = changed
+        self._beside = beside
+        self._owner = new_owner()
+        self._jobs: dict[str, Job[_T]] = {}
+        self._elsewhere: list[Entry[_T]] = []
+        self._feeding = CancelScope()
+        self._working = CancelScope()
+        self._stopped_by: BaseException | None = None
+        self._cancelled = False
+
+    async def run(self, batches: AsyncIterable[Sequence[Entry[_T]]]) -> Run:
+        """Do all entries, then settle the run's status.
+
+        Args:
+            batches: The entries, in the order in which they are to be started. The next batch is asked for when all of
+                the one before have been started.
+
+        Returns:
+            The run as it ended. It is cancelled if somebody else cancelled it.
+
+        Raises:
+            ConfigurationError: The work said that no item can be done.
+            StoreError: The store failed.
+            Exception: Whatever `batches` raised. In each case the items in work were finished first.
+        """
+        await self._begin()
+        try:
+            async with anyio.create_task_group() as background:
+                background.start_soon(self._keep_leases)
+                if self._beside is not None:
+                    background.start_soon(self._beside)
+                with self._working:
+                    async with anyio.create_task_group() as jobs:
+                        with self._feeding:
+                            await self._feed(batches, jobs)
+                background.cancel_scope.cancel()
+        except BaseException:
+            # Cancelled from outside, or told to exit: every job has handed its item back by now.
+            with CancelScope(shield=True, deadline=anyio.current_time() + _RECORD_SECONDS):
+                await self._settle(cancelled=True)
+            raise
+        run = await self._settle(cancelled=self._cancelled)
+        if self._stopped_by is not None:
+            raise self._stopped_by
+        return run
+
+    # -- the run -------------------------------------------------------------------------------------------------
+
+    async def _begin(self) -> None:
+        while (run := await self._store.get_run(self._run_id)).status is not RunStatus.RUNNING:
+            try:
+                await self._store.update_run(self._run_id, RunStatus.RUNNING, version=run.version)
+            except VersionConflict:
+                continue
+            break
+        else:
+            await self._store.append_event(self._run_id, "run_resumed")
+        self._changed()
+
+    async def _settle(self, *, cancelled: bool) -> Run:
+        """Give the run its status, unless somebody else still works on it."""
+        error = None if self._stopped_by is None else _explain(self._stopped_by).message
+        while True:
+            run = await self._store.get_run(self._run_id)
+            settled = settled_status(run.counters)
+            if run.status is not RunStatus.RUNNING or settled is None:
+                return run
+            status = RunStatus.CANCELLED if cancelled else settled
+            try:
+                run = await self._store.update_run(self._run_id, status, version=run.version, error=error)
+            except VersionConflict:
+                continue
+            self._changed()
+            return run
+
+    def _stop(self, cause: BaseException) -> None:
+        """Start nothing more. What is in work may finish, since it is paid for, unless the process is to end."""
+        self._stopped_by = self._stopped_by or cause
+        self._feeding.cancel()
+        if not isinstance(cause, Exception):
+            self._cancelled = True
+            self._working.cancel()
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await anyio.sleep(self._lease_seconds / 3)
+            before = list(self._jobs.values())
+            try:
+                renewal = await self._store.renew(self._run_id, self._owner, lease_seconds=self._lease_seconds)
+            except StoreError as error:
+                logger.warning("Run %s: the leases could not be renewed (%s)", self._run_id, error.code)
+                continue
+            for job in before:
+                if job.item.id not in renewal.held and self._jobs.get(job.item.id) is job:
+                    job.lost = True
+                    job.scope.cancel()
+            if renewal.stop:
+                self._cancelled = True
+                self._working.cancel()
+
+    # -- the items -----------------------------------------------------------------------------------------------
+
+    async def _feed(self, batches: AsyncIterable[Sequence[Entry[_T]]], jobs: TaskGroup) -> None:
+        try:
+            async for batch in batches:
+                items = await self._store.add_items(self._run_id, [entry.new for entry in batch])
+                self._changed()
+                for entry, item in zip(batch, items, strict=True):
+                    await self._offer(entry, item, jobs)
+            while self._elsewhere:
+                await self._look_elsewhere(jobs)
+        except Exception as error:
+            self._stop(error)
+
+    async def _offer(self, entry: Entry[_T], item: Item, jobs: TaskGroup) -> None:
+        """Start an item unless it is done."""
+        if entry.skip is not None:
+            await self._skip(item, entry.skip)
+            return
+        if item.status.is_terminal:
+            if not self._retry_failed or not is_legal(item.status, ItemStatus.PENDING):
+                return
+            await self._set_back(item)
+        if not await self._start(entry, jobs):
+            self._elsewhere.append(entry)
+
+    async def _start(self, entry: Entry[_T], jobs: TaskGroup) -> bool:
+        """Take a slot, claim the item and start its task; False if somebody else has it."""
+        await self._limiter.acquire_on_behalf_of(entry)
+        try:
+            claimed = await self._store.claim(
+                self._run_id, self._owner, lease_seconds=self._lease_seconds, item_ids=(entry.new.id,)
+            )
+        except BaseException:
+            self._limiter.release_on_behalf_of(entry)
+            raise
+        if not claimed:
+            self._limiter.release_on_behalf_of(entry)
+            return False
+        job = Job(entry.payload, claimed[0], self._store, self._changed)
+        self._jobs[entry.new.id] = job
+        jobs.start_soon(self._do, job, entry)
+        return True
+
+    async def _look_elsewhere(self, jobs: TaskGroup) -> None:
+        """Try the items again that other workers had, and wait a little if they still have some."""
+        waiting, self._elsewhere = self._elsewhere, []
+        for entry in waiting:
+            item = await self._store.get_item(self._run_id, entry.new.id)
+            if not item.status.is_terminal and not await self._start(entry, jobs):
+                self._elsewhere.append(entry)
+        if self._elsewhere:
+            await anyio.sleep(min(1.0, self._lease_seconds / 3))
+
+    async def _skip(self, item: Item, reason: Mapping[str, Any]) -> None:
+        if item.status is not ItemStatus.PENDING:
+            return
+        try:
+            await self._store.update_status(self._run_id, item.id, ItemStatus.SKIPPED, version=item.version)
+        except VersionConflict:  # another worker skipped it
+            return
+        await self._store.append_event(self._run_id, "item_skipped", item_id=item.id, data=reason)
+        self._changed()
+
+    async def _set_back(self, item: Item) -> None:
+        try:
+            await self._store.update_status(self._run_id, item.id, ItemStatus.PENDING, version=item.version)
+        except VersionConflict:  # another worker was first; the claim decides
+            return
+
+    async def _do(self, job: Job[_T], entry: Entry[_T]) -> None:
+        """Work on a claimed item and record what came of it. Raises nothing but cancellation."""
+        try:
+            outcome = await self._attempt(job)
+            if outcome is not None:
+                with CancelScope(shield=True):
+                    await self._record(job.item, outcome)
+        except (ConfigurationError, StoreError, KeyboardInterrupt, SystemExit) as error:
+            self._stop(error)
+            await self._hand_back(job.item)
+        finally:
+            del self._jobs[entry.new.id]
+            self._limiter.release_on_behalf_of(entry)
+            self._changed()
+
+    async def _attempt(self, job: Job[_T]) -> Outcome | _Failure | None:
+        """What the work came to, or None if somebody else has the item now."""
+        if self._item_timeout is not None:
+            job.scope.deadline = anyio.current_time() + self._item_timeout
+        try:
+            with job.scope:
+                return await self._work(job)
+        except LeaseLost:
+            return None
+        except (ConfigurationError, StoreError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            # An analyzer may raise anything, a cancellation that nobody asked for included; only one that comes from
+            # outside ends the work here.
+            if _is_cancelled():
+                await self._hand_back(job.item)
+                raise
+            if (leaf := _exit_in(error)) is not None:
+                raise leaf from error
+            if not job.scope.cancel_called:
+                return _failure(error)
+        return None if job.lost else _timed_out(self._item_timeout)
+
+    async def _record(self, item: Item, outcome: Outcome | _Failure) -> None:
+        try:
+            if isinstance(outcome, _Failure):
+                await self._store.fail_item(
+                    self._run_id, item.id, token=item.token, error=outcome.error, usage=outcome.usage
+                )
+                return
+            await self._store.complete_item(
+                self._run_id,
+                item.id,
+                token=item.token,
+                outputs=outcome.outputs,
+                usage=outcome.usage,
+                error=outcome.missing,
+                data=outcome.data,
+            )
+        except LeaseLost:
+            logger.warning("Run %s: item %s was taken over; its result was dropped", self._run_id, item.id)
+
+    async def _hand_back(self, item: Item) -> None:
+        with CancelScope(shield=True, deadline=anyio.current_time() + _RECORD_SECONDS):
+            try:
+                await self._store.release(self._run_id, item.id, token=item.token)
+            except StoreError as error:
+                logger.warning("Run %s: item %s was not handed back (%s)", self._run_id, item.id, error.code)
+
+
+def _is_cancelled() -> bool:
+    """Whether the current task is being cancelled from outside."""
+    return anyio.current_effective_deadline() == -math.inf
+
+
+def _exit_in(error: BaseException) -> BaseException | None:
+    """What asks the process to end: the exception itself, or one in a group."""
+    if isinstance(error, BaseExceptionGroup):
+        leaves = map(_exit_in, cast("BaseExceptionGroup[BaseException]", error).exceptions)
+        return next((leaf for leaf in leaves if leaf is not None), None)
+    return error if isinstance(error, (KeyboardInterrupt, SystemExit)) else None
+
+
+def _failure(error: BaseException) -> _Failure:
+    usage = getattr(error, "usage", None)
+    return _Failure(error=_explain(error), usage=usage if isinstance(usage, Usage) else Usage())
+
+
+def _timed_out(seconds: float | None) -> _Failure:
+    message = f"It took longer than item_timeout={seconds} seconds. Give it more, or split the upload."
+    return _Failure(error=ItemError(code="timeout", message=message))
+
+
+def _explain(error: BaseException) -> ItemError:
+    """Say what an exception means. Of one that is not ours only the type is told: its text may quote a document."""
+    if isinstance(error, CardAnalysisError):
+        return ItemError(code=error.code, message=str(error))
+    return ItemError(code="unexpected_error", message=f"{type(error).__qualname__} was raised.")

@@ -1,0 +1,53 @@
+"""Who holds a lease, and whether that process is still alive.
+
+After ``kill -9`` a run should resume at once and not when the leases of the dead process end. So an owner's name tells
+its host, boot, process namespace, process id and the time the process started; on the same host they are enough to know
+that it is dead. Where that cannot be known (another host, a container, another platform) nobody is called dead and the
+lease decides.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import uuid
+from functools import cache
+from pathlib import Path
+
+__all__ = ["is_dead", "new_owner"]
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_SEPARATOR = "|"
+
+
+def new_owner() -> str:
+    """Make a name for one worker in this process, different from every other."""
+    place = [*_machine(), str(os.getpid()), _started(os.getpid()) or "unknown", uuid.uuid4().hex[:12]]
+    return _SEPARATOR.join(part.replace(_SEPARATOR, "_") for part in place)
+
+
+def is_dead(owner: str) -> bool:
+    """Whether the owner's process is known to have ended. False also means that it cannot be known from here."""
+    parts = owner.split(_SEPARATOR)
+    if len(parts) != 6 or "unknown" in parts or tuple(parts[:3]) != _machine() or not parts[3].isdecimal():
+        return False
+    return _started(int(parts[3])) != parts[4]
+
+
+@cache
+def _machine() -> tuple[str, str, str]:
+    """Host, boot and process namespace: process ids mean the same only where all three agree."""
+    try:
+        return platform.node(), _BOOT_ID.read_text().strip(), str(Path("/proc/self/ns/pid").readlink())
+    except OSError:  # not Linux, or /proc is hidden
+        return platform.node(), "unknown", "unknown"
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in clock ticks since boot; None for one that is gone or a zombie."""
+    try:
+        # The command name, in parentheses, may hold spaces; the fields behind it do not.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields[19]

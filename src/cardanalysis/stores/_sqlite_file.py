@@ -1,0 +1,165 @@
+"""Opening an SQLite file as ours, and the transactions on it. Everything here blocks and runs in worker threads."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from .._errors import StoreError
+from ._group_commit import Write
+
+__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "SQLiteFile", "explain"]
+
+APPLICATION_ID: Final = 0x63617264
+"""``card`` in ASCII; it marks a file as ours."""
+SCHEMA_VERSION: Final = 1
+_OLDEST_SQLITE: Final = (3, 37, 0)  # STRICT tables
+_BUSY_SECONDS: Final = 30.0
+
+
+class SQLiteFile:
+    """One connection to one file, used by one thread at a time.
+
+    Args:
+        path: The file, or ``:memory:``.
+        synchronous: ``FULL`` or ``NORMAL``.
+    """
+
+    def __init__(self, path: str, *, synchronous: str) -> None:
+        self.path = path
+        self._synchronous = synchronous
+        self._connection: sqlite3.Connection | None = None
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The open connection.
+
+        Raises:
+            StoreError: The file is not open.
+        """
+        if self._connection is None:
+            raise StoreError("The store is not open. Use it inside 'async with'.", code="store_closed")
+        return self._connection
+
+    def open(self) -> None:
+        """Open the file, make it ours if it is new, and bring its tables up to date.
+
+        Raises:
+            StoreError: It cannot be used; the message says why.
+        """
+        if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+            raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old; 3.37 or newer is needed.", code="too_old")
+        try:
+            # Autocommit: every transaction below is begun by hand, since the module's own would begin as readers and
+            # fail when they turn into writers.
+            connection = sqlite3.connect(
+                self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            try:
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+        except sqlite3.Error as error:
+            raise explain(error, self.path) from error
+        self._connection = connection
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def commit(self, batch: Sequence[Write[sqlite3.Connection]]) -> None:
+        """Do a batch of writes in one transaction, each undone alone if it raises."""
+        try:
+            connection = self.connection
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                for write in batch:
+                    self._attempt(connection, write)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        except BaseException as error:
+            told = explain(error, self.path) if isinstance(error, sqlite3.Error) else error
+            for write in batch:
+                write.error = write.error or told
+
+    def _attempt(self, connection: sqlite3.Connection, write: Write[sqlite3.Connection]) -> None:
+        connection.execute("SAVEPOINT write")
+        try:
+            write.result = write.work(connection)
+        except Exception as error:
+            if not connection.in_transaction:  # a full disk or an I/O error has undone the whole batch
+                raise
+            connection.execute("ROLLBACK TO write")
+            write.error = explain(error, self.path) if isinstance(error, sqlite3.Error) else error
+        connection.execute("RELEASE write")
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.row_factory = sqlite3.Row
+        self._check_ours(connection)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Read again inside the transaction: another process may have made the tables meanwhile.
+            self._migrate(connection, self._check_ours(connection))
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _check_ours(self, connection: sqlite3.Connection) -> int:
+        """Return the schema version, 0 for a new file."""
+        application: int = connection.execute("PRAGMA application_id").fetchone()[0]
+        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        if application not in (0, APPLICATION_ID) or (application == 0 and self._has_tables(connection)):
+            raise StoreError(f"{self.path} is another program's database. Choose another path.", code="not_a_store")
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{self.path} was written by a newer cardanalysis (schema {version}, this one knows "
+                f"{SCHEMA_VERSION}). Upgrade cardanalysis.",
+                code="too_new",
+            )
+        return version
+
+    def _has_tables(self, connection: sqlite3.Connection) -> bool:
+        return connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is not None
+
+    def _migrate(self, connection: sqlite3.Connection, version: int) -> None:
+        for step in range(version + 1, SCHEMA_VERSION + 1):
+            script = files("cardanalysis.stores.sql").joinpath(f"sqlite_{step}.sql").read_text(encoding="utf-8")
+            # Not executescript: it would commit the transaction that surrounds it.
+            for statement in script.split(";\n"):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+_REASONS: Final = {
+    "SQLITE_BUSY": ("locked", "another process kept it locked for too long. Try again when that process is done"),
+    "SQLITE_CANTOPEN": ("cannot_open", "it cannot be opened. Check that its folder exists and can be written"),
+    "SQLITE_CORRUPT": ("corrupt", "it is damaged. Restore it from a copy"),
+    "SQLITE_FULL": ("full", "the disk is full. Make room and run the same call again; nothing finished is lost"),
+    "SQLITE_IOERR": ("io_error", "the disk reported an error. Check it before you go on"),
+    "SQLITE_NOTADB": ("not_a_store", "it is no SQLite database. Choose another path"),
+    "SQLITE_READONLY": ("read_only", "it cannot be written. Check the rights of the file and its folder"),
+}
+
+
+def explain(error: sqlite3.Error, path: str) -> StoreError:
+    """Say what an SQLite error means for the store at a path, by its error code and not by its text."""
+    name = getattr(error, "sqlite_errorname", None) or type(error).__name__
+    for prefix, (code, reason) in _REASONS.items():
+        if name.startswith(prefix):
+            return StoreError(f"{Path(path).name}: {reason} ({name}).", code=code)
+    return StoreError(f"{Path(path).name}: SQLite failed ({name}: {error}).", code="sqlite")
