@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Generic, TypeVar, cast
 
 import anyio
@@ -190,14 +191,13 @@ class Engine(Generic[_T]):
     # -- the run -------------------------------------------------------------------------------------------------
 
     async def _begin(self) -> None:
-        while (run := await self._store.get_run(self._run_id)).status is not RunStatus.RUNNING:
-            try:
-                await self._store.update_run(self._run_id, RunStatus.RUNNING, version=run.version)
-            except VersionConflict:
-                continue
-            break
-        else:
+        run = await self._store.get_run(self._run_id)
+        if run.status is RunStatus.RUNNING:  # its last worker died, or another one is at it
             await self._store.append_event(self._run_id, "run_resumed")
+        while run.status is not RunStatus.RUNNING:
+            with suppress(VersionConflict):
+                await self._store.update_run(self._run_id, RunStatus.RUNNING, version=run.version)
+            run = await self._store.get_run(self._run_id)
         self._changed()
 
     async def _settle(self, *, cancelled: bool) -> Run:
@@ -206,15 +206,16 @@ class Engine(Generic[_T]):
         while True:
             run = await self._store.get_run(self._run_id)
             settled = settled_status(run.counters)
-            if run.status is not RunStatus.RUNNING or settled is None:
+            if settled is None:
                 return run
-            status = RunStatus.CANCELLED if cancelled else settled
-            try:
-                run = await self._store.update_run(self._run_id, status, version=run.version, error=error)
-            except VersionConflict:
-                continue
-            self._changed()
-            return run
+            wanted = RunStatus.CANCELLED if cancelled else settled
+            if run.status in (wanted, RunStatus.CANCELLED):
+                return run
+            # Another worker may have settled the run before this one added to it; from its end it has to start again.
+            status = wanted if run.status is RunStatus.RUNNING else RunStatus.RUNNING
+            with suppress(VersionConflict):
+                await self._store.update_run(self._run_id, status, version=run.version, error=error)
+                self._changed()
 
     def _stop(self, cause: BaseException) -> None:
         """Start nothing more. What is in work may finish, since it is paid for, unless the process is to end."""
@@ -252,8 +253,10 @@ class Engine(Generic[_T]):
                     await self._offer(entry, item, jobs)
             while self._elsewhere:
                 await self._look_elsewhere(jobs)
-        except Exception as error:
-            self._stop(error)
+        except BaseException as error:
+            if _is_cancelled():
+                raise
+            self._stop(error)  # raised again when the items in work are done
 
     async def _offer(self, entry: Entry[_T], item: Item, jobs: TaskGroup) -> None:
         """Start an item unless it is done."""

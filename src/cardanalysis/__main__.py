@@ -1,0 +1,133 @@
+"""``python -m cardanalysis PATH…``: analyze files and folders and print their cards."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import anyio
+
+from . import (
+    Analyzer,
+    CardAnalysisError,
+    ClaudeAnalyzer,
+    OutlineAnalyzer,
+    Run,
+    RunStatus,
+    SQLiteStore,
+    Upload,
+    __version__,
+    analyze_cards,
+    to_dict,
+)
+from ._console import Progress, cards_table, summary
+
+_EXAMPLE = "example: python -m cardanalysis brief.md interviews/ --store cards.db --limit 4"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Those behind the program's name; None for the process's own.
+
+    Returns:
+        0 if every upload has its cards, 1 if some do not, 2 if nothing could be begun, 130 after Ctrl-C.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        run = anyio.run(_analyze, options)
+    except CardAnalysisError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped. Run the same command again to go on where it stopped.", file=sys.stderr)
+        return 130
+    _print(run, options)
+    return 0 if run.status is RunStatus.SUCCEEDED else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m cardanalysis",
+        description="Turn business documents into requirement cards. The same command again goes on where it stopped.",
+        epilog=_EXAMPLE,
+    )
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a file, or a folder with files")
+    parser.add_argument("--store", default="cards.db", metavar="FILE", help="SQLite file that keeps the results")
+    parser.add_argument("--limit", type=int, default=2, help="uploads in work at once (default: 2)")
+    parser.add_argument("--analyzer", choices=("claude", "outline"), help="default: claude if there is an API key")
+    parser.add_argument("--model", help="Claude model (default: a current mid-priced one)")
+    parser.add_argument("--max-cards", type=int, default=20, metavar="N", help="cards per upload at most (default: 20)")
+    parser.add_argument("--run", metavar="ID", help="name of the run (default: made from the paths and the analyzer)")
+    parser.add_argument("--retry-failed", action="store_true", help="do failed uploads again")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the whole run as JSON")
+    parser.add_argument("--version", action="version", version=f"cardanalysis {__version__}")
+    return parser
+
+
+async def _analyze(options: argparse.Namespace) -> Run:
+    uploads = [Upload.from_path(path) for given in options.paths for path in _files(given)]
+    analyzer = _analyzer(options)
+    async with SQLiteStore(options.store) as store:
+        return await analyze_cards(
+            uploads,
+            store,
+            options.limit,
+            analyzer=analyzer,
+            run_id=options.run or _run_id(options, analyzer.name),
+            on_event=Progress(sys.stderr, len(uploads)),
+            max_cards=options.max_cards,
+            retry_failed=options.retry_failed,
+        )
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """The path itself, or the files below a folder; hidden ones are passed over."""
+    if not path.is_dir():
+        yield path
+        return
+    for folder, folders, names in os.walk(path):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _analyzer(options: argparse.Namespace) -> Analyzer:
+    has_key = any(os.environ.get(name) for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE"))
+    if options.analyzer == "claude" or (options.analyzer is None and has_key):
+        claude: Analyzer = ClaudeAnalyzer(model=options.model)
+        return claude
+    if options.analyzer is None:
+        print(
+            "No API key: using the offline outline rules, not Claude. Set ANTHROPIC_API_KEY to use Claude, "
+            "or pass --analyzer outline to choose the rules.",
+            file=sys.stderr,
+        )
+    return OutlineAnalyzer()
+
+
+def _run_id(options: argparse.Namespace, name: str) -> str:
+    """The same for the same command, so that it resumes."""
+    asked = [name, options.model, options.max_cards, sorted(str(path.resolve()) for path in options.paths)]
+    return f"{name}-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:12]}"
+
+
+def _print(run: Run, options: argparse.Namespace) -> None:
+    names = {item.id: item.name for item in run.items}
+    print(cards_table(run.cards, names, width=max(40, shutil.get_terminal_size((100, 24)).columns)))
+    print()
+    print(summary(run))
+    if options.json is not None:
+        text = json.dumps(to_dict(run), ensure_ascii=False, indent=2)
+        options.json.write_text(f"{text}\n", encoding="utf-8")
+        print(f"Written: {options.json}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
