@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import Any
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CancelScope, CapacityLimiter, to_thread
 from attrs import evolve, frozen
 
 from ._arguments import (
@@ -110,7 +110,7 @@ async def analyze_cards(
         run = await store.create_run(
             run_id, kind=_KIND, fingerprint=_digest(asked), asked=asked, accept_change=accept_changes
         )
-        watch = None if on_event is None else Watch(store, run_id, on_event, after=run.last_event)
+        watch = Watch(store, run_id, on_event, after=run.last_event)
         engine = Engine(
             store,
             run_id,
@@ -119,14 +119,10 @@ async def analyze_cards(
             item_timeout=item_timeout,
             lease_seconds=lease,
             retry_failed=retry_failed,
-            changed=(lambda: None) if watch is None else watch.changed,
-            beside=None if watch is None else watch.follow,
+            changed=watch.changed,
         )
-        try:
+        async with nullcontext() if on_event is None else watch.running():
             run = await engine.run(_entries(uploads))
-        finally:
-            if watch is not None:
-                await watch.deliver()
     return await load_run(store, run_id) if collect else run
 
 
@@ -161,16 +157,15 @@ class _CardWork:
         await job.move(ItemStatus.ANALYZING)
         request = evolve(self.request, context=upload.context or self.request.context)
         analysis = await self._analyze(document, request)
-        await job.move(ItemStatus.SAVING)
-        cards, notes = self._within_limit(analysis)
-        if len(document.text) > _INLINE:
-            cards = await to_thread.run_sync(_ground, cards, document)
-        else:
-            cards = _ground(cards, document)
+        # The analysis is paid for: from here on neither a timeout nor a cancellation may lose it.
+        with CancelScope(shield=True):
+            await job.move(ItemStatus.SAVING)
+            cards, notes = self._within_limit(analysis)
+            grounded = await _ground(cards, document)
         return Outcome(
             outputs=[
-                NewOutput(kind=_CARDS, data=to_dict(self._placed(card, job.item.id, index)))
-                for index, card in enumerate(cards, start=1)
+                NewOutput(kind=_CARDS, data=to_dict(self._placed(card, job.item.id, number)))
+                for number, card in enumerate(grounded, start=1)
             ],
             usage=analysis.usage,
             data={"notes": [*document.notes, *notes]},
@@ -209,37 +204,43 @@ class _CardWork:
         )
 
 
-def _ground(cards: Sequence[Card], document: Document) -> list[Card]:
-    grounding = Grounding(document)
-    return [grounding.ground(card) for card in cards]
+async def _ground(cards: Sequence[Card], document: Document) -> list[Card]:
+    def work() -> list[Card]:
+        grounding = Grounding(document)
+        return [grounding.ground(card) for card in cards]
+
+    return await to_thread.run_sync(work) if len(document.text) > _INLINE else work()
 
 
-async def _entries(uploads: Iterable[Upload] | AsyncIterable[Upload]) -> AsyncIterator[list[Entry[Upload]]]:
+async def _entries(uploads: Iterable[Upload] | AsyncIterable[Upload]) -> AsyncGenerator[list[Entry[Upload]], None]:
     """The uploads as items of the run: a list in batches with the largest first, an iterator one by one."""
     seen: dict[str, int] = {}
-    async for batch in _batches(uploads):
-        entries: list[Entry[Upload]] = []
-        for position, upload in batch:
-            upload_id = await _id_of(upload)
-            copies = seen[upload_id] = seen.get(upload_id, 0) + 1
-            new = NewItem(
-                id=upload_id if copies == 1 else f"{upload_id}~{copies}",
-                name=upload.name,
-                position=position,
-                size=upload.size,
-            )
-            skip = None if copies == 1 else {"reason": "duplicate", "same_as": upload_id}
-            entries.append(Entry(new=new, payload=upload, skip=skip))
-        yield entries
+    async with aclosing(_batches(uploads)) as batches:
+        async for batch in batches:
+            yield [await _entry(position, upload, seen) for position, upload in batch]
 
 
-async def _batches(uploads: Iterable[Upload] | AsyncIterable[Upload]) -> AsyncIterator[list[tuple[int, Upload]]]:
+async def _entry(position: int, upload: Upload, seen: dict[str, int]) -> Entry[Upload]:
+    upload_id = await _id_of(upload)
+    copies = seen[upload_id] = seen.get(upload_id, 0) + 1
+    new = NewItem(
+        id=upload_id if copies == 1 else f"{upload_id}~{copies}",
+        name=upload.name,
+        position=position,
+        size=upload.size,
+    )
+    skip = None if copies == 1 else {"reason": "duplicate", "same_as": upload_id}
+    return Entry(new=new, payload=upload, skip=skip)
+
+
+async def _batches(uploads: Iterable[Upload] | AsyncIterable[Upload]) -> AsyncGenerator[list[tuple[int, Upload]], None]:
     if isinstance(uploads, AsyncIterable):
         position = 0
-        async for upload in uploads:
-            check_upload(upload)
-            yield [(position, upload)]
-            position += 1
+        async with aclosing(uploads) if isinstance(uploads, AsyncGenerator) else nullcontext():
+            async for upload in uploads:
+                check_upload(upload)
+                yield [(position, upload)]
+                position += 1
     elif isinstance(uploads, Sequence):
         for batch in _largest_first(uploads):
             yield batch

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from typing import Any, Generic, TypeVar, cast
 
 import anyio
@@ -119,7 +119,6 @@ class Engine(Generic[_T]):
         lease_seconds: How long an item stays claimed if this process dies unnoticed.
         retry_failed: Do items again that failed, are partial or were cancelled.
         changed: Called after every change of the run.
-        beside: Runs next to the work, in the same task group, and is cancelled when the work is done.
     """
 
     def __init__(
@@ -133,7 +132,6 @@ class Engine(Generic[_T]):
         lease_seconds: float = 60.0,
         retry_failed: bool = False,
         changed: Callable[[], None] = lambda: None,
-        beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._store = store
         self._run_id = run_id
@@ -143,7 +141,6 @@ class Engine(Generic[_T]):
         self._lease_seconds = lease_seconds
         self._retry_failed = retry_failed
         self._changed = changed
-        self._beside = beside
         self._owner = new_owner()
         self._jobs: dict[str, Job[_T]] = {}
         self._elsewhere: list[Entry[_T]] = []
@@ -152,7 +149,7 @@ class Engine(Generic[_T]):
         self._stopped_by: BaseException | None = None
         self._cancelled = False
 
-    async def run(self, batches: AsyncIterable[Sequence[Entry[_T]]]) -> Run:
+    async def run(self, batches: AsyncGenerator[Sequence[Entry[_T]], None]) -> Run:
         """Do all entries, then settle the run's status.
 
         Args:
@@ -171,8 +168,6 @@ class Engine(Generic[_T]):
         try:
             async with anyio.create_task_group() as background:
                 background.start_soon(self._keep_leases)
-                if self._beside is not None:
-                    background.start_soon(self._beside)
                 with self._working:
                     async with anyio.create_task_group() as jobs:
                         with self._feeding:
@@ -244,13 +239,14 @@ class Engine(Generic[_T]):
 
     # -- the items -----------------------------------------------------------------------------------------------
 
-    async def _feed(self, batches: AsyncIterable[Sequence[Entry[_T]]], jobs: TaskGroup) -> None:
+    async def _feed(self, batches: AsyncGenerator[Sequence[Entry[_T]], None], jobs: TaskGroup) -> None:
         try:
-            async for batch in batches:
-                items = await self._store.add_items(self._run_id, [entry.new for entry in batch])
-                self._changed()
-                for entry, item in zip(batch, items, strict=True):
-                    await self._offer(entry, item, jobs)
+            async with aclosing(batches):
+                async for batch in batches:
+                    items = await self._store.add_items(self._run_id, [entry.new for entry in batch])
+                    self._changed()
+                    for entry, item in zip(batch, items, strict=True):
+                        await self._offer(entry, item, jobs)
             while self._elsewhere:
                 await self._look_elsewhere(jobs)
         except BaseException as error:

@@ -108,7 +108,7 @@ class Card:
             rejected.
         id: Made of the upload and the card's place in it; set when the card is stored.
         upload_id: The upload it came from; set when the card is stored.
-        made_by: The analyzer's name; ``outline`` marks a card made by rules.
+        made_by: The model or analyzer that made it; ``outline`` marks a card made by rules.
     """
 
     title: str = field(validator=some_text)

@@ -7,7 +7,8 @@ also what other processes write to the same run.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from inspect import isawaitable
 
 import anyio
@@ -32,33 +33,51 @@ class Watch:
     Args:
         store: Where the run is kept.
         run_id: The run.
-        on_event: Gets each event.
+        on_event: Gets each event; with None there is nothing to run.
         after: The number of the last event that is not wanted.
     """
 
-    def __init__(self, store: Store, run_id: str, on_event: EventCallback, *, after: int) -> None:
+    def __init__(self, store: Store, run_id: str, on_event: EventCallback | None, *, after: int) -> None:
         self._store = store
         self._run_id = run_id
         self._on_event = on_event
         self._seen = after
         self._wake = anyio.Event()
+        self._finishing = False
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Deliver events next to what the block does, and the rest when it ends, also with an error."""
+        failure: BaseException | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._follow)
+            try:
+                yield
+            except anyio.get_cancelled_exc_class():
+                raise
+            except BaseException as error:  # raised below, where the task group does not wrap it
+                failure = error
+            self._finishing = True
+            self.changed()
+        if failure is not None:
+            raise failure
 
     def changed(self) -> None:
         """Tell that the run may have changed."""
         self._wake.set()
 
-    async def follow(self) -> None:
-        """Deliver events until cancelled."""
-        while True:
+    async def _follow(self) -> None:
+        finishing = False
+        while not finishing:
             await self._wake.wait()
             self._wake = anyio.Event()
+            finishing = self._finishing
             try:
-                await self.deliver()
+                await self._deliver()
             except StoreError as error:  # the work itself will meet it and say so
                 logger.warning("Run %s: its events could not be read (%s)", self._run_id, error.code)
 
-    async def deliver(self) -> None:
-        """Deliver every event that is not delivered yet."""
+    async def _deliver(self) -> None:
         while events := await self._store.events(self._run_id, self._seen, limit=_PAGE):
             for event in events:
                 self._seen = event.sequence
@@ -66,7 +85,7 @@ class Watch:
 
     async def _call(self, event: Event) -> None:
         try:
-            result = self._on_event(event)
+            result = None if self._on_event is None else self._on_event(event)
             if isawaitable(result):
                 await result
         except Exception:

@@ -1,1 +1,30 @@
-"""cardanalysis."""
+"""Analyzers: what turns a document into cards."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._claude import ClaudeAnalyzer, default_model
+    from ._outline import OutlineAnalyzer
+    from ._prices import LIST_PRICES, Price, PriceTable, TokenCounts
+
+__all__ = ["LIST_PRICES", "ClaudeAnalyzer", "OutlineAnalyzer", "Price", "PriceTable", "TokenCounts", "default_model"]
+
+# The SDK takes most of a second to import, so only those who use Claude wait for it.
+_HOME_OF = {
+    "ClaudeAnalyzer": "_claude",
+    "default_model": "_claude",
+    "OutlineAnalyzer": "_outline",
+    "LIST_PRICES": "_prices",
+    "Price": "_prices",
+    "PriceTable": "_prices",
+    "TokenCounts": "_prices",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
