@@ -1,0 +1,97 @@
+"""What the model must answer, and how an answer becomes cards. Everything here is pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from .._models import Card, Priority
+from ._prompts import clean
+from ._schema import first_violation
+
+__all__ = ["CARDS_SCHEMA", "SCHEMA_VERSION", "InvalidAnswer", "parse_cards"]
+
+SCHEMA_VERSION: Final = "1"
+"""Raised with every change of `CARDS_SCHEMA`; recorded on every run."""
+
+_UNSTATED: Final = "unstated"
+_TEXT: Final = {"type": "string"}
+_TEXTS: Final = {"type": "array", "items": _TEXT}
+
+# The model writes the properties in this order, so the evidence comes before the claims that it is to support.
+_CARD: Final[Mapping[str, Mapping[str, Any]]] = {
+    "quotes": _TEXTS,
+    "title": _TEXT,
+    "problem": _TEXT,
+    "target_users": _TEXTS,
+    "current_state": _TEXT,
+    "desired_outcomes": _TEXTS,
+    "constraints": _TEXTS,
+    "systems": _TEXTS,
+    "priority": {"type": "string", "enum": [*Priority, _UNSTATED]},
+    "impact": _TEXT,
+}
+
+
+def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """An object as structured outputs want it: all its properties required and no others."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+CARDS_SCHEMA: Final[dict[str, Any]] = _object({"cards": {"type": "array", "items": _object(_CARD)}})
+"""The schema of an answer, within the limits of structured outputs."""
+
+
+class InvalidAnswer(ValueError):
+    """An answer that is no list of cards. Its text names the first thing that is wrong and repeats nothing of it."""
+
+
+def parse_cards(text: str, *, made_by: str) -> tuple[Card, ...]:
+    """Turn an answer into cards.
+
+    Args:
+        text: The answer, as JSON.
+        made_by: What to record on the cards as their maker.
+
+    Returns:
+        All cards of the answer, with trimmed fields. Their quotes are not looked up yet.
+
+    Raises:
+        InvalidAnswer: The answer is no JSON, breaks `CARDS_SCHEMA` or has a card without a title.
+    """
+    cards = _checked(text)["cards"]
+    for index, card in enumerate(cards):
+        if not card["title"].strip():
+            raise InvalidAnswer(f"cards[{index}].title must not be blank.")
+    return tuple(_card(card, made_by) for card in cards)
+
+
+def _checked(text: str) -> Any:
+    if not text.strip():
+        raise InvalidAnswer("The answer is empty.")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        # The decoder's own message is left out: it keeps the answer's text.
+        raise InvalidAnswer("The answer is not valid JSON.") from None
+    if (violation := first_violation(value, CARDS_SCHEMA)) is not None:
+        raise InvalidAnswer(violation)
+    return value
+
+
+def _card(card: Mapping[str, Any], made_by: str) -> Card:
+    priority = card["priority"].strip().casefold()
+    texts = {name: _trimmed(value) for name, value in card.items() if name != "priority"}
+    return Card(**texts, priority=None if priority == _UNSTATED else priority, made_by=made_by)
+
+
+def _trimmed(value: str | list[str]) -> Any:
+    if isinstance(value, str):
+        return clean(value).strip()
+    return tuple(text for text in map(_trimmed, value) if text)
