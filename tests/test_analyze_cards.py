@@ -473,7 +473,7 @@ async def test_an_unreadable_file_fails_alone(tmp_path: Path) -> None:
     run = await analyze_cards(uploads, MemoryStore(), analyzer=ScriptedAnalyzer())
     assert [item.status for item in run.items] == ["failed", "completed", "completed"]
     assert run.items[0].error is not None
-    assert run.items[0].error.message.startswith("gone.txt: it cannot be read")
+    assert run.items[0].error.message.startswith("gone.txt: there is no such file")
 
 
 async def test_a_file_that_changes_meanwhile_fails_alone(tmp_path: Path) -> None:

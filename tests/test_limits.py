@@ -48,7 +48,9 @@ class Gate:
         self._changed = anyio.Event()
 
     def open_one(self) -> None:
-        self._doors[self.running[0]].set()
+        """Let the one through that has waited longest."""
+        name = next(name for name in self.running if not self._doors[name].is_set())
+        self._doors[name].set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         with anyio.fail_after(10):
@@ -72,21 +74,37 @@ async def test_a_limit_that_is_no_count_is_refused_before_anything_is_stored(lim
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 16])
 async def test_never_more_in_work_than_the_limit_and_the_limit_is_used(limit: int) -> None:
-    """Exactly `limit` documents are analyzed at once when there are enough."""
-    analyzer = ScriptedAnalyzer(latency=0.001)
-    run = await analyze_cards(texts(40), MemoryStore(), limit, analyzer=analyzer)
-    assert analyzer.max_in_flight == limit
-    assert run.counters["completed"] == 40
+    """Exactly `limit` documents are analyzed at once while there are enough."""
+    gate = Gate()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: analyze_cards(texts(20), MemoryStore(), limit, analyzer=gate))
+        for started in range(limit, 21):
+            await gate.until(lambda started=started: len(gate.counts) == started)
+            await gate.until_running(limit)
+            gate.open_one()
+        for _ in range(limit - 1):
+            gate.open_one()
+    assert max(gate.counts) == limit
+    assert len(gate.counts) == 20
 
 
 async def test_results_keep_the_callers_order_whatever_ends_first() -> None:
-    """Cards and items come in the order of the uploads, although the largest goes first and the last ends first."""
+    """Cards and items come in the order of the uploads, although they end in another."""
     uploads = [Upload.from_text(f"Document {number}\n" + "x" * number, f"{number}.txt") for number in range(12)]
     analyzer = ScriptedAnalyzer(latency=lambda document: 0.001 * (len(document.text) % 5))
     run = await analyze_cards(uploads, MemoryStore(), 4, analyzer=analyzer)
     assert [item.name for item in run.items] == [upload.name for upload in uploads]
     assert [card.title for card in run.cards] == [f"Document {number}" for number in range(12)]
-    assert analyzer.calls[0] == "11.txt"
+
+
+async def test_of_a_list_the_largest_goes_first() -> None:
+    """A long one that is begun last would keep the others waiting at the end."""
+    uploads = [
+        Upload.from_text(f"Document {number}\n" + "x" * (number * 7 % 10), f"{number}.txt") for number in range(10)
+    ]
+    analyzer = ScriptedAnalyzer()
+    await analyze_cards(uploads, MemoryStore(), 1, analyzer=analyzer)
+    assert analyzer.calls == [upload.name for upload in sorted(uploads, key=lambda upload: -upload.size)]
 
 
 async def test_an_iterator_is_done_in_its_own_order() -> None:
@@ -151,11 +169,12 @@ async def test_a_limit_that_is_lowered_takes_effect_as_work_ends() -> None:
         await gate.until_running(3)
         gate.open_one()
         await gate.until_running(2)
-        for _ in range(8):
-            before = len(gate.counts)
+        for started in range(5, 11):
             gate.open_one()
-            await gate.until(lambda before=before: len(gate.counts) > before or not gate.running)
+            await gate.until(lambda started=started: len(gate.counts) == started)
             await anyio.wait_all_tasks_blocked()
+        gate.open_one()
+        gate.open_one()
     assert gate.counts == [1, 2, 3, 4, 2, 2, 2, 2, 2, 2]
 
 

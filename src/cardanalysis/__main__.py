@@ -16,7 +16,6 @@ import anyio
 from . import (
     Analyzer,
     CardAnalysisError,
-    ClaudeAnalyzer,
     OutlineAnalyzer,
     Run,
     RunStatus,
@@ -101,8 +100,9 @@ def _files(path: Path) -> Iterator[Path]:
 def _analyzer(options: argparse.Namespace) -> Analyzer:
     has_key = any(os.environ.get(name) for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE"))
     if options.analyzer == "claude" or (options.analyzer is None and has_key):
-        claude: Analyzer = ClaudeAnalyzer(model=options.model)
-        return claude
+        from . import ClaudeAnalyzer  # imports the SDK, which the rules can do without
+
+        return ClaudeAnalyzer(model=options.model)
     if options.analyzer is None:
         print(
             "No API key: using the offline outline rules, not Claude. Set ANTHROPIC_API_KEY to use Claude, "

@@ -26,17 +26,13 @@ class Progress:
         self._stream = stream
         self._total = total
         self._done = 0
-        self._names: dict[str, str] = {}
 
     def __call__(self, event: Event) -> None:
         """Take one event of the run."""
-        if event.type == "item_added" and event.item_id is not None:
-            self._names[event.item_id] = str(event.data["name"])
-        elif event.type == "item_status" and ItemStatus(event.data["to"]).is_terminal:
+        if event.type == "item_status" and ItemStatus(event.data["to"]).is_terminal:
             self._done += 1
-            name = self._names.get(event.item_id or "", event.item_id or "")
-            line = f"[{self._done}/{max(self._total, self._done)}] {event.data['to']:<9} {name}{_detail(event)}"
-            print(line, file=self._stream, flush=True)
+            count = f"[{self._done}/{max(self._total, self._done)}]"
+            print(f"{count} {event.data['to']:<9} {event.data['name']}{_detail(event)}", file=self._stream, flush=True)
 
 
 def _detail(event: Event) -> str:
@@ -95,7 +91,7 @@ def _time(run: Run) -> str:
         return "Time: not finished"
     seconds = (run.finished_at - run.started_at).total_seconds()
     alone = sum(_worked(item) for item in run.items if item.started_at and item.started_at >= run.started_at)
-    if not alone or not seconds:
+    if alone < 1.0:  # too little to tell a speedup from the overhead
         return f"Time: {seconds:.1f} s"
     return f"Time: {seconds:.1f} s, {alone / seconds:.1f}x as fast as one after the other ({alone:.1f} s)"
 

@@ -154,15 +154,20 @@ def _finish(
     data: Mapping[str, Any],
     now: float,
 ) -> Change | None:
-    if item.token == token and item.status.is_terminal:
+    if item.token == token and item.status in _RECORDED:
         return None
     _check_claim(item, token)
     done = _without_claim(item, status=status, error=error, usage=item.usage + usage, finished_at=at(now))
     return _moved(item, done, data={**data, "usage": asdict(usage)}, usage=usage)
 
 
+_RECORDED = frozenset({ItemStatus.COMPLETED, ItemStatus.PARTIAL, ItemStatus.FAILED})
+"""Where the outcome of a claim may stand; who finishes an item that was cancelled meanwhile must learn of it."""
+
+
 def _check_claim(item: Item, token: int) -> None:
-    if item.token != token or not item.status.is_active:
+    # A status can be set without a claim, and then the token is that of a claim which is over: nobody owns the item.
+    if item.token != token or not item.status.is_active or item.owner is None:
         raise LeaseLost(item.run_id, item.id, token=token)
 
 
@@ -171,7 +176,12 @@ def _without_claim(item: Item, **changes: Any) -> Item:
 
 
 def _moved(old: Item, new: Item, *, data: Mapping[str, Any] | None = None, usage: Usage | None = None) -> Change:
-    told: dict[str, Any] = {"from": str(old.status), "to": str(new.status), "attempt": max(old.attempts, new.attempts)}
+    told: dict[str, Any] = {
+        "name": new.name,
+        "from": str(old.status),
+        "to": str(new.status),
+        "attempt": max(old.attempts, new.attempts),
+    }
     if new.error is not None:
         told["error"] = asdict(new.error)
     return Change(item=new, was=old.status, data={**told, **(data or {})}, usage=usage or Usage())

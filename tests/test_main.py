@@ -1,0 +1,178 @@
+"""The command ``python -m cardanalysis``."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cardanalysis import Run, from_dict
+from cardanalysis.__main__ import main
+from cardanalysis.testing import FakeMessagesAPI, Reply
+
+
+@pytest.fixture(autouse=True)
+def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE", "ANTHROPIC_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with two documents, one of them below another folder, and a hidden file."""
+    monkeypatch.chdir(tmp_path)
+    uploads = tmp_path / "uploads"
+    (uploads / "more").mkdir(parents=True)
+    (uploads / "brief.md").write_text(
+        "# Goals\n\nThe portal must show open claims.\n\nThe portal should export them.\n"
+    )
+    (uploads / "more" / "notes.txt").write_text("As a clerk, I want to search claims so that I find them.\n")
+    (uploads / ".hidden").write_text("Nothing must be read here.")
+    return uploads
+
+
+def test_it_prints_cards_and_a_summary(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Files and folders become cards in a table, with a summary that adds up; progress goes to stderr; the end is 0."""
+    assert main([str(folder), "--analyzer", "outline"]) == 0
+    out, err = capsys.readouterr()
+    assert "priority  title" in out
+    assert "show open claims" in out
+    assert "brief.md, line 3" in out
+    assert re.search(r"^Uploads: 2 \(2 completed\)$", out, re.MULTILINE)
+    assert re.search(r"^Cards: 3$", out, re.MULTILINE)
+    assert re.search(r"^Requests: 0, tokens: 0 in, 0 out, \$0\.0000$", out, re.MULTILINE)
+    assert re.search(r"^Time: \d+\.\d s", out, re.MULTILINE)
+    assert re.search(r"^\[2/2\] completed +\S+ \(\d cards?\)$", err, re.MULTILINE)
+    assert ".hidden" not in out + err
+
+
+def test_without_a_key_it_says_that_it_uses_the_rules(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The outline rules never stand in for Claude unseen."""
+    assert main([str(folder)]) == 0
+    assert "No API key: using the offline outline rules, not Claude" in capsys.readouterr().err
+
+
+def test_with_a_key_it_uses_claude(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A key in the environment chooses Claude, and tokens and cost are in the summary."""
+    with FakeMessagesAPI() as api:
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "test-key")
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", api.base_url)
+        assert main([str(folder)]) == 0
+        assert len(api.requests) == 2
+    out, err = capsys.readouterr()
+    assert "No API key" not in err
+    assert re.search(r"^Requests: 2, tokens: [\d,]+ in, [\d,]+ out, \$0\.\d+$", out, re.MULTILINE)
+
+
+def test_claude_without_a_key_is_an_error_that_says_what_to_do(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It ends with 2 and names the variable and the offline alternative."""
+    assert main([str(folder), "--analyzer", "claude"]) == 2
+    err = capsys.readouterr().err
+    assert "ANTHROPIC_API_KEY" in err
+    assert "OutlineAnalyzer" in err
+
+
+def test_a_failed_upload_is_named_with_its_reason(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Some failed: the end is 1, and the summary says which and why."""
+    (folder / "empty.txt").write_text("")
+    assert main([str(folder), "--analyzer", "outline"]) == 1
+    out = capsys.readouterr().out
+    assert re.search(r"^Uploads: 3 \(2 completed, 1 failed\)$", out, re.MULTILINE)
+    assert re.search(r"^  failed empty.txt: empty.txt: .+\.$", out, re.MULTILINE)
+
+
+def test_the_same_command_again_does_nothing_twice(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It resumes its run: the cards are there, and nothing is analyzed again; a mended file can be retried."""
+    (folder / "late.txt").write_text("")
+    assert main([str(folder), "--analyzer", "outline"]) == 1
+    first = capsys.readouterr()
+    assert main([str(folder), "--analyzer", "outline"]) == 1
+    second = capsys.readouterr()
+    assert second.out.partition("Run ")[0] == first.out.partition("Run ")[0]
+    assert "completed" not in second.err
+    assert main([str(folder), "--analyzer", "outline", "--retry-failed"]) == 1
+    assert re.search(r"failed +late.txt", capsys.readouterr().err)
+
+
+def test_the_run_can_be_written_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--json holds the whole run, and from_dict opens it again."""
+    path = folder.parent / "out.json"
+    assert main([str(folder), "--analyzer", "outline", "--json", str(path), "--run", "mine"]) == 0
+    run = from_dict(Run, json.loads(path.read_text()))
+    assert (run.id, len(run.items), len(run.cards)) == ("mine", 2, 3)
+    assert "Written: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nowhere.md"], "nowhere.md: there is no such file"),
+        (["uploads", "--limit", "0", "--analyzer", "outline"], "limit must be a whole number of at least 1"),
+        (["uploads", "--max-cards", "0", "--analyzer", "outline"], "max_cards"),
+        (["uploads", "--store", "no/such/folder/cards.db", "--analyzer", "outline"], "cannot be opened"),
+        (["uploads", "--store", "uploads/brief.md", "--analyzer", "outline"], "no SQLite database"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_what_cannot_be_begun_ends_with_2(
+    folder: Path, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wrong paths, numbers and stores are told in one line."""
+    assert folder.exists()
+    assert main(arguments) == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["--limit", "two", "x"], ["x", "--analyzer", "gpt"]])
+def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Argparse says how it is used."""
+    with pytest.raises(SystemExit) as raised:
+        main(arguments)
+    assert raised.value.code == 2
+    assert "usage: python -m cardanalysis" in capsys.readouterr().err
+
+
+@pytest.fixture
+def slow_api() -> Iterator[FakeMessagesAPI]:
+    with FakeMessagesAPI(latency=0.2, answer=Reply.json({"cards": []})) as api:
+        yield api
+
+
+def test_ctrl_c_leaves_a_store_that_the_same_command_finishes(tmp_path: Path, slow_api: FakeMessagesAPI) -> None:
+    """Stopped by SIGINT it ends with 130 and says so; the same command then does only the rest."""
+    for number in range(8):
+        (tmp_path / f"{number}.txt").write_text(f"Document {number} must be kept.")
+    environment = {**os.environ, "ANTHROPIC_API_KEY": "test-key", "ANTHROPIC_BASE_URL": slow_api.base_url}
+    command = [sys.executable, "-m", "cardanalysis", str(tmp_path), "--store", str(tmp_path / ".cards.db")]
+
+    with subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + 60
+        while len(slow_api.requests) < 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Run the same command again" in errors
+    assert "Traceback" not in errors
+
+    before = len(slow_api.requests)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Uploads: 8 (8 completed)" in done.stdout
+    assert len(slow_api.requests) - before < 8
