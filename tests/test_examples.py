@@ -1,8 +1,8 @@
 """README and docs: every example runs, in the order of its page, and prints what the page says it prints.
 
-In a page, a ``python`` fence is run, a ``sh`` fence has its ``python -m cardanalysis`` lines run, and a ``text`` fence is
-what the fence before it printed, where ``...`` stands for anything. ``invisible-code-block: python`` in a comment is run
-but not shown; it can call `fixture(name)`, and finds the exit code of the last command in `exit_code`.
+In a page, a ``python`` fence is run, a ``sh`` fence has its ``python -m cardanalysis`` lines run, and a ``text`` fence
+is what the fence before it printed, where ``...`` stands for anything. ``invisible-code-block: python`` in a comment
+is run but not shown; it can call `fixture(name)`, and finds the exit code of the last command in `exit_code`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pkgutil
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from types import CodeType
@@ -99,7 +99,8 @@ def check_printed(example: Example) -> str | None:
     return f"The page says that this is printed:\n{wanted}\nbut it is this:\n{printed}"
 
 
-PARSERS = [CodeBlockParser("python", run_python), CodeBlockParser("sh", run_shell), CodeBlockParser("text", check_printed)]
+EVALUATORS = {"python": run_python, "sh": run_shell, "text": check_printed}
+PARSERS = [CodeBlockParser(language, evaluator) for language, evaluator in EVALUATORS.items()]
 WITH_EXAMPLES = [page for page in PAGES if list(Document.parse(str(page), *PARSERS))]
 
 
@@ -177,8 +178,9 @@ def test_the_reference_documents_every_name_of_a_module(module: str) -> None:
 @pytest.mark.parametrize("moves", [MOVES, RUN_MOVES], ids=["items", "runs"])
 def test_the_tables_of_moves_are_those_of_the_code(moves: dict[Any, frozenset[Any]]) -> None:
     """The explanation lists every move between statuses, and no other."""
-    rows = [f"| {old} | {', '.join(sorted(new, key=list(type(old)).index)) or '(none)'} |" for old, new in moves.items()]
-    assert "\n".join(rows) in text_of("explanation/how-a-run-works.md")
+    ranked = {old: ", ".join(sorted(new, key=list(type(old)).index)) for old, new in moves.items()}
+    table = "\n".join(f"| {old} | {new or '(none)'} |" for old, new in ranked.items())
+    assert table in text_of("explanation/how-a-run-works.md")
 
 
 def test_every_error_code_is_explained() -> None:
@@ -186,7 +188,7 @@ def test_every_error_code_is_explained() -> None:
     explained = first_column("reference/errors.md")
     text = "".join(source_texts())
     raised = set(re.findall(r'\bcode(?:: str)? ?= ?"(\w+)"', text)) | set(re.findall(r'default_code = "(\w+)"', text))
-    assert raised <= set(explained)
+    assert raised - {"error"} <= set(explained)  # that is the root class's own
     assert [code for code in explained if f'"{code}"' not in text] == []
     assert len(explained) == len(set(explained))
 

@@ -91,7 +91,7 @@ def test_a_failed_upload_is_named_with_its_reason(folder: Path, capsys: pytest.C
     assert main([str(folder), "--analyzer", "outline"]) == 1
     out = capsys.readouterr().out
     assert re.search(r"^Uploads: 3 \(2 completed, 1 failed\)$", out, re.MULTILINE)
-    assert re.search(r"^  failed empty.txt: empty.txt: .+\.$", out, re.MULTILINE)
+    assert re.search(r"^  failed empty.txt: it is empty.+\.$", out, re.MULTILINE)
 
 
 def test_the_same_command_again_does_nothing_twice(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,6 +105,25 @@ def test_the_same_command_again_does_nothing_twice(folder: Path, capsys: pytest.
     assert "completed" not in second.err
     assert main([str(folder), "--analyzer", "outline", "--retry-failed"]) == 1
     assert re.search(r"failed +late.txt", capsys.readouterr().err)
+    (folder / "late.txt").unlink()
+    assert main([str(folder), "--analyzer", "outline"]) == 1
+    assert "Nothing was left to do." in capsys.readouterr().out
+
+
+def test_its_own_store_is_no_document(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A store in the folder that is analyzed is passed over."""
+    for _ in range(2):
+        assert main([str(folder), "--analyzer", "outline", "--store", str(folder / "cards.db")]) == 0
+        assert "Uploads: 2 (2 completed)" in capsys.readouterr().out
+
+
+def test_another_question_is_refused_unless_accepted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same run with other options names the way out."""
+    common = [str(folder), "--analyzer", "outline", "--run", "mine"]
+    assert main(common) == 0
+    assert main([*common, "--max-cards", "3"]) == 2
+    assert "--accept-changes" in capsys.readouterr().err
+    assert main([*common, "--max-cards", "3", "--accept-changes"]) == 0
 
 
 def test_the_run_can_be_written_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,6 +138,7 @@ def test_the_run_can_be_written_as_json(folder: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (["uploads/nothing"], "no files"),
         (["nowhere.md"], "nowhere.md: there is no such file"),
         (["uploads", "--limit", "0", "--analyzer", "outline"], "limit must be a whole number of at least 1"),
         (["uploads", "--max-cards", "0", "--analyzer", "outline"], "max_cards"),
@@ -131,12 +151,21 @@ def test_what_cannot_be_begun_ends_with_2(
     folder: Path, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Wrong paths, numbers and stores are told in one line."""
-    assert folder.exists()
+    (folder / "nothing").mkdir()
     assert main(arguments) == 2
     assert told in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["--limit", "two", "x"], ["x", "--analyzer", "gpt"]])
+WRONG = [
+    [],
+    ["--limit", "two", "x"],
+    ["x", "--analyzer", "gpt"],
+    ["x", "--analyzer", "outline", "--model", "claude"],
+    ["x", "--json", "no/such/folder/out.json"],
+]
+
+
+@pytest.mark.parametrize("arguments", WRONG, ids=str)
 def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Argparse says how it is used."""
     with pytest.raises(SystemExit) as raised:

@@ -16,6 +16,7 @@ import anyio
 from . import (
     Analyzer,
     CardAnalysisError,
+    ConfigurationError,
     OutlineAnalyzer,
     Run,
     RunStatus,
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 if every upload has its cards, 1 if some do not, 2 if nothing could be begun, 130 after Ctrl-C.
     """
-    options = _parser().parse_args(arguments)
+    options = _options(arguments)
     try:
         run = anyio.run(_analyze, options)
     except CardAnalysisError as error:
@@ -52,6 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if run.status is RunStatus.SUCCEEDED else 1
 
 
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.model is not None and options.analyzer == "outline":
+        parser.error("--model goes with claude, not with the outline rules")
+    if options.json is not None and not options.json.parent.is_dir():
+        parser.error(f"--json: there is no folder {str(options.json.parent)!r}")
+    return options
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m cardanalysis",
@@ -59,20 +70,27 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLE,
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a file, or a folder with files")
-    parser.add_argument("--store", default="cards.db", metavar="FILE", help="SQLite file that keeps the results")
+    parser.add_argument(
+        "--store", type=Path, default=Path("cards.db"), metavar="FILE", help="SQLite file (default: cards.db)"
+    )
     parser.add_argument("--limit", type=int, default=2, help="uploads in work at once (default: 2)")
     parser.add_argument("--analyzer", choices=("claude", "outline"), help="default: claude if there is an API key")
     parser.add_argument("--model", help="Claude model (default: a current mid-priced one)")
     parser.add_argument("--max-cards", type=int, default=20, metavar="N", help="cards per upload at most (default: 20)")
     parser.add_argument("--run", metavar="ID", help="name of the run (default: made from the paths and the analyzer)")
     parser.add_argument("--retry-failed", action="store_true", help="do failed uploads again")
+    parser.add_argument("--accept-changes", action="store_true", help="resume although something else is asked")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the whole run as JSON")
     parser.add_argument("--version", action="version", version=f"cardanalysis {__version__}")
     return parser
 
 
 async def _analyze(options: argparse.Namespace) -> Run:
-    uploads = [Upload.from_path(path) for given in options.paths for path in _files(given)]
+    own = {options.store.with_name(options.store.name + ending).resolve() for ending in ("", "-wal", "-shm")}
+    paths = [path for given in options.paths for path in _files(given) if path.resolve() not in own]
+    if not paths:
+        raise ConfigurationError("There are no files in the folders given.")
+    uploads = [Upload.from_path(path) for path in paths]
     analyzer = _analyzer(options)
     async with SQLiteStore(options.store) as store:
         return await analyze_cards(
@@ -84,6 +102,7 @@ async def _analyze(options: argparse.Namespace) -> Run:
             on_event=Progress(sys.stderr, len(uploads)),
             max_cards=options.max_cards,
             retry_failed=options.retry_failed,
+            accept_changes=options.accept_changes,
         )
 
 

@@ -16,7 +16,9 @@ from ._arguments import (
     as_limiter,
     as_seconds,
     check_analysis,
+    check_analyzer,
     check_run_id,
+    check_store,
     check_upload,
     check_uploads,
 )
@@ -27,7 +29,7 @@ from ._errors import AnalyzerError, CardAnalysisError, ConfigurationError, Docum
 from ._grounding import Grounding
 from ._models import Analysis, AnalysisRequest, Card, NewItem, NewOutput, Run
 from ._redaction import safe_message
-from ._status import ItemStatus
+from ._status import ItemStatus, RunStatus
 from ._watch import EventCallback, Watch
 from .abc import Analyzer, Described, Loader, OpenableAnalyzer, Store
 
@@ -67,7 +69,8 @@ async def analyze_cards(
 
     Args:
         uploads: Any iterable or async iterable. An iterator is read as slots come free, on the event loop, and never
-            held whole. From a list or tuple the largest upload goes first, which ends sooner; results keep its order.
+            held whole; only their ids are, to find copies. From a list or tuple the largest upload goes first, which
+            ends sooner; results keep its order.
         store: Where the run is kept, such as an open `MemoryStore` or `SQLiteStore`.
         limit: How many uploads are in work at once: a whole number of at least 1, or a `CapacityLimiter`, which may be
             shared between calls and resized while they run.
@@ -82,8 +85,8 @@ async def analyze_cards(
         retry_failed: Do those uploads again that failed or are partial.
         accept_changes: Resume the run even if something else is asked than before.
         lease_seconds: How long an upload stays reserved for this process if it dies unnoticed, as on another host.
-        collect: Whether the returned run holds its items and cards. With False it does not, and memory stays flat
-            however many uploads there are; page through ``store.items`` and ``store.outputs`` instead.
+        collect: Whether the returned run holds its items and cards. With False it does not, and page by page they can
+            be had from ``store.items`` and ``store.outputs``.
 
     Returns:
         The run with its status, counters, usage, items and cards. The status is *succeeded* if every upload is
@@ -101,16 +104,19 @@ async def analyze_cards(
     lease = as_seconds(lease_seconds, "lease_seconds") or 60.0
     request = AnalysisRequest(max_cards=max_cards, context=context)
     check_uploads(uploads)
+    check_store(store)
     run_id = _new_run_id() if run_id is None else check_run_id(run_id)
     chosen = await to_thread.run_sync(_default_analyzer) if analyzer is None else analyzer
     chosen_loader = _default_loader() if loader is None else loader
+
+    check_analyzer(chosen)
 
     async with _opened(chosen) as ready:
         asked = _asked(chosen, request)
         run = await store.create_run(
             run_id, kind=_KIND, fingerprint=_digest(asked), asked=asked, accept_change=accept_changes
         )
-        watch = Watch(store, run_id, on_event, after=run.last_event)
+        watch = Watch(store, run_id, on_event, after=0 if run.status is RunStatus.QUEUED else run.last_event)
         engine = Engine(
             store,
             run_id,
@@ -121,8 +127,12 @@ async def analyze_cards(
             retry_failed=retry_failed,
             changed=watch.changed,
         )
-        async with nullcontext() if on_event is None else watch.running():
-            run = await engine.run(_entries(uploads))
+        try:
+            async with nullcontext() if on_event is None else watch.running():
+                run = await engine.run(_entries(uploads))
+        except Exception as error:
+            error.add_note(f"What was finished is kept. Resume with run_id={run_id!r}.")
+            raise
     return await load_run(store, run_id) if collect else run
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import AsyncIterable, Iterable, Sequence
 
 from anyio import CapacityLimiter
@@ -11,7 +11,16 @@ from ._documents import Upload
 from ._errors import AnalyzerError, ConfigurationError
 from ._models import Analysis
 
-__all__ = ["as_limiter", "as_seconds", "check_analysis", "check_run_id", "check_upload", "check_uploads"]
+__all__ = [
+    "as_limiter",
+    "as_seconds",
+    "check_analysis",
+    "check_analyzer",
+    "check_run_id",
+    "check_store",
+    "check_upload",
+    "check_uploads",
+]
 
 
 def as_limiter(limit: int | CapacityLimiter) -> CapacityLimiter:
@@ -35,7 +44,7 @@ def as_seconds(value: float | None, name: str) -> float | None:
     """
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= sys.float_info.max:
         raise ConfigurationError(f"{name} must be a number of seconds above 0, not {value!r}.")
     return float(value)
 
@@ -66,14 +75,45 @@ def check_upload(upload: object) -> None:
         raise ConfigurationError(f"uploads must hold Upload objects, not {type(upload).__name__}: Upload.from_path(…).")
 
 
+def check_store(store: object) -> None:
+    """Check that a store was given.
+
+    Raises:
+        ConfigurationError: It is something else, such as the path of one, or the class and not an object of it.
+    """
+    if isinstance(store, type) or not callable(getattr(store, "create_run", None)):
+        given = store.__name__ if isinstance(store, type) else f"a {type(store).__name__}"
+        raise ConfigurationError(
+            f"store must be an open store, not {given}: async with SQLiteStore('cards.db') as store: …"
+        )
+
+
+def check_analyzer(analyzer: object) -> None:
+    """Check that an analyzer was given.
+
+    Raises:
+        ConfigurationError: It is a class and not an object of it, or has no name or no `analyze`.
+    """
+    if isinstance(analyzer, type):
+        raise ConfigurationError(f"analyzer must be an object, not a class: {analyzer.__name__}().")
+    named = isinstance(getattr(analyzer, "name", None), str)
+    if not named or not callable(getattr(analyzer, "analyze", None)):
+        kind = type(analyzer).__name__
+        raise ConfigurationError(f"analyzer must have a name and a method analyze(document, request); {kind} has not.")
+
+
 def check_run_id(run_id: object) -> str:
     """Return a run's name if it is one.
 
     Raises:
-        ConfigurationError: It is not text, or empty.
+        ConfigurationError: It is not text, empty, or cannot be encoded.
     """
     if not isinstance(run_id, str) or not run_id:
         raise ConfigurationError(f"run_id must be text that is not empty, not {run_id!r}.")
+    try:
+        run_id.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"run_id {run_id!r} holds half of a surrogate pair. Choose another.") from None
     return run_id
 
 

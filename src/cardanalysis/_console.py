@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable
 from typing import TextIO
 
-from ._models import Card, Event, Item, Run
+from ._models import Card, Event, Item, ItemError, Run
 from ._status import ItemStatus
 
 __all__ = ["Progress", "cards_table", "summary"]
@@ -74,11 +74,15 @@ def summary(run: Run) -> str:
         f"Uploads: {counters['total']} ({', '.join(parts) or 'none'})",
         f"Cards: {counters['cards']}",
     ]
-    lines += [f"  {item.status} {item.name}: {item.error.message}" for item in run.items if item.error is not None]
+    lines += [f"  {item.status} {item.name}: {_reason(item, item.error)}" for item in run.items if item.error]
     tokens = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     lines.append(f"Requests: {usage.requests}, tokens: {tokens:,} in, {usage.output_tokens:,} out, {_cost(usage.cost)}")
     lines.append(_time(run))
     return "\n".join(lines)
+
+
+def _reason(item: Item, error: ItemError) -> str:
+    return error.message.removeprefix(f"{item.name}: ")
 
 
 def _cost(cost: float | None) -> str:
@@ -91,6 +95,8 @@ def _time(run: Run) -> str:
         return "Time: not finished"
     seconds = (run.finished_at - run.started_at).total_seconds()
     alone = sum(_worked(item) for item in run.items if item.started_at and item.started_at >= run.started_at)
+    if not alone:
+        return "Nothing was left to do."
     if alone < 1.0:  # too little to tell a speedup from the overhead
         return f"Time: {seconds:.1f} s"
     return f"Time: {seconds:.1f} s, {alone / seconds:.1f}x as fast as one after the other ({alone:.1f} s)"

@@ -200,7 +200,7 @@ class Engine(Generic[_T]):
         error = None if self._stopped_by is None else _explain(self._stopped_by).message
         while True:
             run = await self._store.get_run(self._run_id)
-            settled = settled_status(run.counters)
+            settled = settled_status(run.counters, stopped=self._stopped_by is not None)
             if settled is None:
                 return run
             wanted = RunStatus.CANCELLED if cancelled else settled

@@ -93,7 +93,7 @@ class FingerprintMismatch(ConfigurationError):
         self.differences = tuple(differences)
         super().__init__(
             f"Run {run_id!r} was begun with another {', '.join(self.differences)}. Ask the same as before, choose "
-            "another run_id, or pass accept_changes=True to finish this run with what is asked now.",
+            "another run_id, or pass accept_changes=True (--accept-changes) to finish this run with what is asked now.",
             code="fingerprint_mismatch",
         )
 
@@ -163,7 +163,7 @@ class ItemNotFound(StoreError, LookupError):
     default_code = "item_not_found"
 
     def __init__(self, run_id: str, item_id: str) -> None:
-        super().__init__(f"Run {run_id!r} has no item {item_id!r}.")
+        super().__init__(f"Run {run_id!r} has no item {item_id!r}. Take the id from store.items(run_id).")
         self.run_id = run_id
         self.item_id = item_id
 
@@ -197,7 +197,7 @@ class IllegalMove(StoreError):
     default_code = "illegal_move"
 
     def __init__(self, what: str, *, old: str, new: str) -> None:
-        super().__init__(f"{what} cannot go from {old} to {new}.")
+        super().__init__(f"{what} cannot go from {old} to {new}. Read it again and choose a move that exists.")
         self.old = old
         self.new = new
 

@@ -25,7 +25,7 @@ class RunStatus(StrEnum):
     SUCCEEDED = "succeeded"
     """Every item is completed or skipped."""
     PARTIAL = "partial"
-    """Some items have a result and some do not."""
+    """Some items have a result and some do not, or the run stopped before it knew all items."""
     FAILED = "failed"
     """No item is completed, and at least one was not skipped."""
     CANCELLED = "cancelled"
@@ -105,13 +105,14 @@ def is_legal(old: ItemStatus, new: ItemStatus) -> bool:
     return new in MOVES[old]
 
 
-def settled_status(counters: Mapping[str, int]) -> RunStatus | None:
+def settled_status(counters: Mapping[str, int], *, stopped: bool = False) -> RunStatus | None:
     """The status of a run in which no item is in work.
 
     An item that is still pending counts as one without a result: whoever stopped did not come to it.
 
     Args:
         counters: The run's counters; those named by an item status are read.
+        stopped: Whether the run came to a stop before its end, so that some items may not be known yet.
 
     Returns:
         The terminal status, or None while an item is in work.
@@ -120,7 +121,7 @@ def settled_status(counters: Mapping[str, int]) -> RunStatus | None:
         return None
     without = sum(counters.get(status, 0) for status in _WITHOUT_RESULT)
     partial = counters.get(ItemStatus.PARTIAL, 0)
-    if not without and not partial:
+    if not without and not partial and not stopped:
         return RunStatus.SUCCEEDED
     if not partial and not counters.get(ItemStatus.COMPLETED, 0):
         return RunStatus.FAILED

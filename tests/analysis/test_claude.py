@@ -187,13 +187,10 @@ async def test_the_usage_is_counted_and_priced(api: FakeMessagesAPI) -> None:
     """The four kinds of tokens are counted apart, and priced by the given table on the given day."""
     api.script(Reply.json(ONE_CARD, usage=USAGE))
     analysis = await analyze(api, model="claude-sonnet-5-5", prices=PRICES, today=lambda: date(2026, 11, 24))
+    cost = analysis.usage.cost
+    assert cost == pytest.approx(COST)
     assert analysis.usage == Usage(
-        requests=1,
-        input_tokens=1000,
-        output_tokens=300,
-        cache_read_tokens=5000,
-        cache_write_tokens=200,
-        cost=pytest.approx(COST),
+        requests=1, input_tokens=1000, output_tokens=300, cache_read_tokens=5000, cache_write_tokens=200, cost=cost
     )
 
 

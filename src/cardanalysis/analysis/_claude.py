@@ -67,6 +67,8 @@ def _async_client(_instance: object, _attribute: Attribute[Any], client: Any) ->
     """Clients are known by what they can do: some cloud variants share no class with ``AsyncAnthropic``."""
     if client is None:
         return
+    if isinstance(client, str):
+        raise ConfigurationError("A model is chosen with ClaudeAnalyzer(model=...); the first argument is a client.")
     if hasattr(client, "__enter__") and not hasattr(client, "__aenter__"):
         raise _not_async(type(client).__name__)
     if isinstance(client, type) or not callable(getattr(getattr(client, "messages", None), "create", None)):
