@@ -31,7 +31,9 @@ def is_dead(owner: str) -> bool:
     parts = owner.split(_SEPARATOR)
     if len(parts) != 6 or "unknown" in parts or tuple(parts[:3]) != _machine() or not parts[3].isdecimal():
         return False
-    return _started(int(parts[3])) != parts[4]
+    pid = int(parts[3])
+    started = _started(pid)
+    return _is_gone(pid) if started is None else started != parts[4]
 
 
 @cache
@@ -44,10 +46,21 @@ def _machine() -> tuple[str, str, str]:
 
 
 def _started(pid: int) -> str | None:
-    """When a process started, in clock ticks since boot; None for one that is gone or a zombie."""
+    """When a process started, in clock ticks since boot; never for a zombie; None for one that cannot be seen."""
     try:
         # The command name, in parentheses, may hold spaces; the fields behind it do not.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    return None if fields[0] in "ZX" else fields[19]
+    return "never" if fields[0] in "ZX" else fields[19]
+
+
+def _is_gone(pid: int) -> bool:
+    """Whether a process that cannot be seen does not exist, and is not just hidden as another user's."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False

@@ -8,11 +8,13 @@ every event loop.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
-from anyio import CancelScope, CapacityLimiter, Event, to_thread
+from anyio import CancelScope, CapacityLimiter, Event, get_cancelled_exc_class, to_thread
 from anyio.lowlevel import checkpoint_if_cancelled
 from attrs import define, field
 
@@ -67,30 +69,68 @@ class GroupCommit(Generic[_C]):
         await checkpoint_if_cancelled()
         write: Write[_C] = Write(work, leads=not self._led)
         self._waiting.append(write)
-        with CancelScope(shield=True):
-            if not write.leads:
-                await write.woken.wait()
-            if write.leads:
-                await self._lead()
+        interrupt: BaseException | None = None
+        if not write.leads:
+            interrupt = await _outlast(write.woken.wait)
+        if write.leads:
+            interrupt = await self._lead() or interrupt
+        if interrupt is not None:
+            raise interrupt
         if write.error is not None:
             raise write.error
         return cast("_T", write.result)
 
-    async def _lead(self) -> None:
+    async def _lead(self) -> BaseException | None:
         """Commit one batch, in which the leader's own write is the first, and hand the lead on."""
         self._led = True
-        batch = [self._waiting.popleft() for _ in range(min(_MOST, len(self._waiting)))]
+        batch = _Batch([self._waiting.popleft() for _ in range(min(_MOST, len(self._waiting)))], self._commit)
         try:
-            await to_thread.run_sync(self._commit, batch, limiter=self._one_thread)
+            return await _outlast(partial(to_thread.run_sync, batch.commit, limiter=self._one_thread))
         except BaseException as error:
-            for write in batch:
+            for write in batch.writes:
                 write.error = write.error or error
             raise
         finally:
-            for write in batch:
+            for write in batch.writes:
                 write.woken.set()
             if self._waiting:
                 self._waiting[0].leads = True
                 self._waiting[0].woken.set()
             else:
                 self._led = False
+
+
+@define(eq=False)
+class _Batch(Generic[_C]):
+    """Writes to be committed once, however often and by however many threads that is asked for."""
+
+    writes: Sequence[Write[_C]]
+    _commit: Callable[[Sequence[Write[_C]]], None]
+    _done: bool = False
+    _lock: threading.Lock = field(factory=threading.Lock)
+
+    def commit(self) -> None:
+        with self._lock:
+            if not self._done:
+                self._commit(self.writes)
+                self._done = True
+
+
+async def _outlast(wait: Callable[[], Awaitable[object]]) -> BaseException | None:
+    """Wait to the end, also through what no shield holds off: Ctrl-C, and a bare ``task.cancel()`` of asyncio.
+
+    A writer that left the queue before its turn would leave the others waiting for ever.
+
+    Returns:
+        The interrupt that came meanwhile, to be raised when all is done.
+    """
+    interrupt: BaseException | None = None
+    done = False
+    with CancelScope(shield=True):
+        while not done:
+            try:
+                await wait()
+                done = True
+            except (get_cancelled_exc_class(), KeyboardInterrupt) as error:
+                interrupt = error
+    return interrupt

@@ -1,10 +1,10 @@
-"""JSON text as the stores keep it: compact, with stable keys, and refused where it would not read back the same."""
+"""JSON text as the stores keep it: compact, and refused where something would be lost on the way."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from .._errors import StoreError
 
@@ -12,14 +12,17 @@ __all__ = ["dumps", "loads"]
 
 
 def dumps(value: Mapping[str, Any]) -> str:
-    """Write JSON values.
+    """Write JSON values. Tuples become lists.
 
     Raises:
         StoreError: They are no JSON values.
     """
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError) as error:
+        _check_keys(value)
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        # A model may answer with half of a surrogate pair. It cannot be encoded, but an escape keeps it.
+        return text if _can_be_encoded(text) else json.dumps(value, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
         raise StoreError(f"Only JSON values can be stored: {error}.", code="not_json") from error
 
 
@@ -27,3 +30,23 @@ def loads(text: str) -> dict[str, Any]:
     """Read what `dumps` wrote."""
     value: dict[str, Any] = json.loads(text)
     return value
+
+
+def _check_keys(value: object) -> None:
+    """Refuse keys that json would turn into text, so that 1 and "1" became the same."""
+    if isinstance(value, dict):
+        for key, each in cast("dict[object, object]", value).items():
+            if not isinstance(key, str):
+                raise TypeError(f"keys must be text, not {type(key).__name__}")
+            _check_keys(each)
+    elif isinstance(value, (list, tuple)):
+        for each in cast("list[object]", value):
+            _check_keys(each)
+
+
+def _can_be_encoded(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -20,8 +21,12 @@ _OLDEST_SQLITE: Final = (3, 37, 0)  # STRICT tables
 _BUSY_SECONDS: Final = 30.0
 
 
+class _Undone(Exception):
+    """A full disk or an I/O error in one write made SQLite undo the whole batch, before its commit."""
+
+
 class SQLiteFile:
-    """One connection to one file, used by one thread at a time.
+    """One connection to one file. Any thread may use it, and one at a time does.
 
     Args:
         path: The file, or ``:memory:``.
@@ -32,6 +37,7 @@ class SQLiteFile:
         self.path = path
         self._synchronous = synchronous
         self._connection: sqlite3.Connection | None = None
+        self._lock = threading.Lock()
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -48,10 +54,36 @@ class SQLiteFile:
         """Open the file, make it ours if it is new, and bring its tables up to date.
 
         Raises:
-            StoreError: It cannot be used; the message says why.
+            StoreError: It cannot be used, or is open already; the message says why.
         """
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
             raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old; 3.37 or newer is needed.", code="too_old")
+        with self._lock:
+            if self._connection is not None:
+                raise StoreError(
+                    "The store is open already. Enter it once and hand it on, or make another one.", code="store_open"
+                )
+            self._connection = self._connect()
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def commit(self, batch: Sequence[Write[sqlite3.Connection]]) -> None:
+        """Do a batch of writes in one transaction, each undone alone if it raises."""
+        with self._lock:
+            try:
+                self._transact(batch)
+            except _Undone:
+                # Nothing was committed, and the others of the batch may go through without the one that did not.
+                for write in batch:
+                    write.error = None
+                    self._transact([write])
+
+    def _connect(self) -> sqlite3.Connection:
         try:
             # Autocommit: every transaction below is begun by hand, since the module's own would begin as readers and
             # fail when they turn into writers.
@@ -65,16 +97,9 @@ class SQLiteFile:
                 raise
         except sqlite3.Error as error:
             raise explain(error, self.path) from error
-        self._connection = connection
+        return connection
 
-    def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def commit(self, batch: Sequence[Write[sqlite3.Connection]]) -> None:
-        """Do a batch of writes in one transaction, each undone alone if it raises."""
+    def _transact(self, batch: Sequence[Write[sqlite3.Connection]]) -> None:
         try:
             connection = self.connection
             connection.execute("BEGIN IMMEDIATE")
@@ -87,20 +112,30 @@ class SQLiteFile:
                     connection.execute("ROLLBACK")
                 raise
         except BaseException as error:
-            told = explain(error, self.path) if isinstance(error, sqlite3.Error) else error
+            if isinstance(error, _Undone) and len(batch) > 1:
+                raise
             for write in batch:
-                write.error = write.error or told
+                write.error = write.error or self._told(error)
 
     def _attempt(self, connection: sqlite3.Connection, write: Write[sqlite3.Connection]) -> None:
         connection.execute("SAVEPOINT write")
         try:
             write.result = write.work(connection)
         except Exception as error:
-            if not connection.in_transaction:  # a full disk or an I/O error has undone the whole batch
-                raise
+            write.error = self._told(error)
+            if not connection.in_transaction:
+                raise _Undone from error
             connection.execute("ROLLBACK TO write")
-            write.error = explain(error, self.path) if isinstance(error, sqlite3.Error) else error
         connection.execute("RELEASE write")
+
+    def _told(self, error: BaseException) -> BaseException:
+        if isinstance(error, (UnicodeEncodeError, OverflowError)):
+            return StoreError(
+                f"{Path(self.path).name}: an id or a name with half of a surrogate pair, or a number of more than 64 "
+                "bits, cannot be stored.",
+                code="not_storable",
+            )
+        return explain(error, self.path) if isinstance(error, sqlite3.Error) else error
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.row_factory = sqlite3.Row
@@ -120,9 +155,11 @@ class SQLiteFile:
 
     def _check_ours(self, connection: sqlite3.Connection) -> int:
         """Return the schema version, 0 for a new file."""
+        # The tables first: another process may make them at any moment, and it marks the file with them.
+        has_tables = connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is not None
         application: int = connection.execute("PRAGMA application_id").fetchone()[0]
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-        if application not in (0, APPLICATION_ID) or (application == 0 and self._has_tables(connection)):
+        if application not in (0, APPLICATION_ID) or (application == 0 and has_tables):
             raise StoreError(f"{self.path} is another program's database. Choose another path.", code="not_a_store")
         if version > SCHEMA_VERSION:
             raise StoreError(
@@ -131,9 +168,6 @@ class SQLiteFile:
                 code="too_new",
             )
         return version
-
-    def _has_tables(self, connection: sqlite3.Connection) -> bool:
-        return connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is not None
 
     def _migrate(self, connection: sqlite3.Connection, version: int) -> None:
         for step in range(version + 1, SCHEMA_VERSION + 1):

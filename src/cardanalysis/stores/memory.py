@@ -30,6 +30,7 @@ class _Kept:
     """One run with all that belongs to it. JSON is kept as text, so that nobody holds on to what is stored."""
 
     run: Run
+    asked: str
     counters: Counter[str] = field(factory=Counter[str])
     items: dict[str, Item] = field(factory=dict[str, Item])
     outputs: dict[str, list[tuple[str, str]]] = field(factory=dict[str, list[tuple[str, str]]])
@@ -58,11 +59,12 @@ class _Kept:
         made = list(made)
         if not made:
             return
-        for change in made:
+        texts = [dumps(change.data) for change in made]  # what it refuses, it refuses before anything is changed
+        for change, text in zip(made, texts, strict=True):
             if change.was is None:
                 self._order = None
             self.items[change.item.id] = change.item
-            self.log(change.event, change.item.id, dumps(change.data), now)
+            self.log(change.event, change.item.id, text, now)
         self.counters.update(changes.tally(made))
         self.counters.update(extra or {})
         self.touch(usage=sum((change.usage for change in made), self.run.usage))
@@ -86,7 +88,8 @@ class _Kept:
         )
 
     def view(self) -> Run:
-        return evolve(self.run, counters=self.counters, last_event=len(self.events))
+        asked = loads(self.asked)
+        return evolve(self.run, asked=asked, counters=self.counters, last_event=len(self.events))
 
 
 class MemoryStore:
@@ -131,14 +134,15 @@ class MemoryStore:
             now = self._clock()
             kept = self._runs.get(run_id)
             if kept is None:
-                run = Run(id=run_id, kind=kind, fingerprint=fingerprint, asked=loads(text), created_at=changes.at(now))
-                kept = self._runs[run_id] = _Kept(run)
+                run = Run(id=run_id, kind=kind, fingerprint=fingerprint, created_at=changes.at(now))
+                kept = self._runs[run_id] = _Kept(run, text)
                 kept.log("run_created", None, dumps({"kind": kind}), now)
             elif not (accept_change and kept.run.kind == kind):
-                changes.check_same_run(kept.run, kind=kind, fingerprint=fingerprint, asked=asked)
+                changes.check_same_run(kept.view(), kind=kind, fingerprint=fingerprint, asked=loads(text))
             elif kept.run.fingerprint != fingerprint:
                 kept.log("run_changed", None, dumps({"fingerprint": fingerprint}), now)
-                kept.touch(fingerprint=fingerprint, asked=loads(text))
+                kept.asked = text
+                kept.touch(fingerprint=fingerprint)
             return kept.view()
 
     async def get_run(self, run_id: str) -> Run:
@@ -163,11 +167,13 @@ class MemoryStore:
         await checkpoint()
         with self._lock:
             now, kept = self._clock(), self._kept(run_id)
+            unknown: dict[str, NewItem] = {}
             for new in items:
-                if (old := kept.items.get(new.id)) is None:
-                    kept.apply([changes.add(run_id, new, now=now)], now)
-                else:
-                    kept.set_position(old, new.position)
+                if new.id not in kept.items:
+                    unknown.setdefault(new.id, new)
+            kept.apply([changes.add(run_id, new, now=now) for new in unknown.values()], now)
+            for new in items:
+                kept.set_position(kept.items[new.id], new.position)
             return [kept.items[new.id] for new in items]
 
     async def get_item(self, run_id: str, item_id: str) -> Item:
@@ -192,7 +198,7 @@ class MemoryStore:
             if item_ids is None:
                 candidates: Iterable[Item] = (kept.items[item_id] for _, item_id in kept.order())
             else:
-                wanted = (kept.items[item_id] for item_id in item_ids if item_id in kept.items)
+                wanted = (kept.items[item_id] for item_id in set(item_ids) if item_id in kept.items)
                 candidates = sorted(wanted, key=changes.order_of)
             made: list[changes.Change] = []
             for item in candidates:
@@ -301,7 +307,7 @@ class MemoryStore:
             order = kept.order()
             start = 0 if after is None else bisect_right(order, changes.order_of(after))
             found = (kept.items[item_id] for _, item_id in order[start:])
-            return _page((item for item in found if status is None or item.status is status), limit)
+            return _page((item for item in found if status is None or item.status == status), limit)
 
     async def outputs(
         self,
@@ -333,7 +339,7 @@ class MemoryStore:
         await checkpoint()
         with self._lock:
             kept = self._kept(run_id)
-            return _page((kept.event(sequence) for sequence in range(after + 1, len(kept.events) + 1)), limit)
+            return _page((kept.event(sequence) for sequence in range(max(after, 0) + 1, len(kept.events) + 1)), limit)
 
 
 def _page(found: Iterable[_T], limit: int | None) -> list[_T]:

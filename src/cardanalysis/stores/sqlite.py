@@ -18,7 +18,7 @@ from .._status import ItemStatus, RunStatus
 from . import _changes as changes
 from . import _rows as rows
 from ._group_commit import GroupCommit
-from ._json import dumps
+from ._json import dumps, loads
 from ._sqlite_file import SQLiteFile
 
 __all__ = ["SQLiteStore"]
@@ -40,7 +40,7 @@ class SQLiteStore:
         clock: Seconds since 1970, for leases and times; the same clock for all processes that share the file.
 
     Raises:
-        ConfigurationError: `synchronous` is neither of the two.
+        ConfigurationError: `synchronous` is neither of the two, or `path` names nothing.
     """
 
     def __init__(
@@ -52,7 +52,9 @@ class SQLiteStore:
     ) -> None:
         if synchronous not in ("FULL", "NORMAL"):
             raise ConfigurationError(f"synchronous must be 'FULL' or 'NORMAL', not {synchronous!r}.")
-        self.path = os.fspath(path)
+        self.path = os.fsdecode(path)
+        if not self.path or "\0" in self.path:
+            raise ConfigurationError(f"path must name a file, not {self.path!r}.")
         self._clock = clock
         self._file = SQLiteFile(self.path, synchronous=synchronous)
         self._writes = GroupCommit(self._file.commit)
@@ -67,6 +69,8 @@ class SQLiteStore:
             StoreError: It cannot be opened, is damaged, is another program's, or was written by a newer version.
         """
         await to_thread.run_sync(self._file.open)
+        # Nobody waits in a new queue, whatever became of an event loop in which the store was open before.
+        self._writes = GroupCommit(self._file.commit)
         return self
 
     async def __aexit__(
@@ -92,7 +96,7 @@ class SQLiteStore:
                 _log(connection, run_id, [("run_created", None, dumps({"kind": kind}))], now)
                 return _run(connection, run_id)
             if not (accept_change and run.kind == kind):
-                changes.check_same_run(run, kind=kind, fingerprint=fingerprint, asked=asked)
+                changes.check_same_run(run, kind=kind, fingerprint=fingerprint, asked=loads(text))
             elif run.fingerprint != fingerprint:
                 _touch(connection, run_id, fingerprint=fingerprint, asked=text)
                 _log(connection, run_id, [("run_changed", None, dumps({"fingerprint": fingerprint}))], now)
@@ -278,7 +282,8 @@ class SQLiteStore:
     ) -> list[Output]:
         """See `cardanalysis.abc.Store.outputs`."""
         place = (-1, "", -1) if after is None else (after.position, after.item_id, after.index)
-        wanted = ("AND outputs.kind = :kind " if kind else "") + ("AND items.id = :item_id" if item_id else "")
+        filters = {"kind": ("outputs.kind", kind), "item_id": ("items.id", item_id)}
+        wanted = " ".join(f"AND {column} = :{name}" for name, (column, value) in filters.items() if value is not None)
         sql = f"""
             SELECT outputs.*, items.position FROM items JOIN outputs ON outputs.run_id = items.run_id
                 AND outputs.item_id = items.id
@@ -364,7 +369,7 @@ def _item(connection: _Connection, run_id: str, item_id: str) -> Item:
 def _unfinished(connection: _Connection, run_id: str, item_ids: Collection[str] | None) -> Iterable[Item]:
     """Items that may be claimable, in order."""
     if item_ids is not None:
-        found = (_find_item(connection, run_id, item_id) for item_id in item_ids)
+        found = (_find_item(connection, run_id, item_id) for item_id in set(item_ids))
         return sorted((item for item in found if item is not None), key=changes.order_of)
     cursor = connection.execute(
         "SELECT * FROM items WHERE run_id = ? AND status IN ('pending', 'loading', 'analyzing', 'saving')"

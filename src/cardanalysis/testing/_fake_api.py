@@ -121,7 +121,7 @@ class FakeMessagesAPI:
 
     @property
     def in_flight(self) -> int:
-        """How many messages are being served: from their request being read whole to the end of their response."""
+        """How many messages are being served, from their request being read whole to the end of their response."""
         return self._in_flight
 
     @property

@@ -45,7 +45,7 @@ class RecordedRequest:
 
     @property
     def text(self) -> str:
-        """Every text of the user's messages, joined by line breaks: what an answer can be made to depend on."""
+        """Every text of the user's messages, joined by line breaks; what an answer can be made to depend on."""
         return user_text(self.body)
 
     @cached_property

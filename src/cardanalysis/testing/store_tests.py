@@ -1,0 +1,41 @@
+"""The promises of a store as tests for pytest.
+
+Subclass `StoreTests` and say how to make a store::
+
+    class TestMyStore(StoreTests):
+        @pytest.fixture
+        def make_store(self, tmp_path):
+            return lambda clock: MyStore(tmp_path / "store", clock=clock)
+
+The tests are run by anyio's pytest plugin, on the event loops that the fixture ``anyio_backend`` names.
+"""
+
+from __future__ import annotations
+
+try:
+    import pytest
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "cardanalysis.testing.store_tests holds tests for pytest. Install pytest, or use "
+        "cardanalysis.testing.check_store, which does without.",
+        name="pytest",
+    ) from error
+
+from ._store_promises import PROMISES, Promise, StoreMaker
+
+__all__ = ["StoreTests"]
+
+
+class StoreTests:
+    """One test for each promise of `cardanalysis.abc.Store`; to be subclassed with a fixture ``make_store``."""
+
+    @pytest.fixture
+    def make_store(self) -> StoreMaker:
+        """Given a clock, makes a new and empty store that reads it; to be overridden."""
+        raise NotImplementedError("Override the fixture make_store: see cardanalysis.testing.store_tests.")
+
+    @pytest.mark.anyio
+    @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
+    async def test_promise(self, promise: Promise, make_store: StoreMaker) -> None:
+        """The store keeps the promise."""
+        await promise(make_store)

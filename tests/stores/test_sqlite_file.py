@@ -1,0 +1,339 @@
+"""Which files SQLiteStore opens, and what it says of the others."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from cardanalysis import Run, SQLiteStore, StoreError
+from cardanalysis.stores import _sqlite_file
+from cardanalysis.stores._sqlite_file import SQLiteFile, explain
+
+
+async def make_run(path: Any, **asked: str) -> Run:
+    """Open a store and make a run in it, or open that."""
+    async with SQLiteStore(path) as store:
+        return await store.create_run("run", kind="test", fingerprint="f", asked=asked)
+
+
+def make(path: Path) -> None:
+    anyio.run(make_run, path)
+
+
+def refusal(path: Path) -> StoreError:
+    """The error with which opening a file is refused."""
+    with pytest.raises(StoreError) as caught:
+        make(path)
+    return caught.value
+
+
+def execute(path: Path, *statements: str) -> None:
+    connection = sqlite3.connect(path)
+    try:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "cards.db"
+
+
+@pytest.mark.parametrize(
+    "content", [b"no database at all, but a text", b"SQLite format 3\0" + b"\xff" * 200, b"\0" * 4096, b"%PDF-1.7"]
+)
+def test_a_file_that_is_no_database_is_refused(path: Path, content: bytes) -> None:
+    """Anything else than a database raises not_a_store, and neither the file nor its folder is touched."""
+    path.write_bytes(content)
+    error = refusal(path)
+    assert error.code == "not_a_store"
+    assert "cards.db" in str(error)
+    assert path.read_bytes() == content
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["CREATE TABLE theirs (x)", "INSERT INTO theirs VALUES (1)"],
+        ["PRAGMA application_id = 77"],
+        ["PRAGMA application_id = 77", "CREATE TABLE theirs (x)", "PRAGMA user_version = 1"],
+        ["CREATE VIEW theirs AS SELECT 1"],
+        ["PRAGMA journal_mode = WAL", "CREATE TABLE theirs (x)"],
+    ],
+    ids=["tables", "application_id", "both", "view", "wal"],
+)
+def test_the_database_of_another_program_is_refused(path: Path, statements: list[str]) -> None:
+    """A database that is not ours raises not_a_store, and stays as it is to the byte."""
+    execute(path, *statements)
+    content = path.read_bytes()
+    error = refusal(path)
+    assert error.code == "not_a_store"
+    assert "another path" in str(error)
+    assert path.read_bytes() == content
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_store_of_a_newer_version_is_refused(path: Path) -> None:
+    """A schema from the future raises too_new, says what to do, and stays as it is to the byte."""
+    make(path)
+    execute(path, "PRAGMA user_version = 999", "CREATE TABLE future (x)")
+    content = path.read_bytes()
+    error = refusal(path)
+    assert error.code == "too_new"
+    assert "999" in str(error)
+    assert "Upgrade" in str(error)
+    assert path.read_bytes() == content
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_empty_file_becomes_a_store(path: Path) -> None:
+    """A file of no bytes, as tempfile makes it, is taken for a new one."""
+    path.touch()
+    make(path)
+    execute(path, "SELECT * FROM runs")
+
+
+def test_a_store_is_marked_as_ours(path: Path) -> None:
+    """The file tells its application and its schema version to other programs."""
+    make(path)
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA application_id").fetchone() == (_sqlite_file.APPLICATION_ID,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (_sqlite_file.SCHEMA_VERSION,)
+    connection.close()
+
+
+def test_a_folder_that_does_not_exist_is_told(tmp_path: Path) -> None:
+    """A missing folder raises cannot_open, which names the file, and no folder is made."""
+    error = refusal(tmp_path / "missing" / "cards.db")
+    assert error.code == "cannot_open"
+    assert "cards.db" in str(error)
+    assert "folder" in str(error)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_no_store(tmp_path: Path) -> None:
+    """A path that is a folder raises cannot_open."""
+    assert (refusal(tmp_path)).code == "cannot_open"
+
+
+class AsPath:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __fspath__(self) -> str:
+        return str(self._path)
+
+
+@pytest.mark.parametrize("kind", [str, Path, AsPath, os.fsencode], ids=["str", "Path", "PathLike", "bytes"])
+def test_a_path_may_be_of_any_kind(path: Path, kind: Any) -> None:
+    """Text, Path, any PathLike and bytes name the same file."""
+    anyio.run(partial(make_run, path, a="b"))
+    assert anyio.run(make_run, kind(path)).asked == {"a": "b"}
+
+
+def test_any_file_name_will_do(tmp_path: Path) -> None:
+    """Names with quotes, blanks, question marks, other scripts and undecodable bytes are names like others."""
+    for name in (
+        'it\'s a "store"',
+        "file:x?mode=memory&cache=shared",
+        "100%.db",
+        "größe-中文-👩",
+        os.fsdecode(b"\xff.db"),
+    ):
+        make(tmp_path / name)
+        assert (tmp_path / name).stat().st_size > 0
+
+
+def test_a_damaged_store_is_told(path: Path) -> None:
+    """A page of garbage raises corrupt for what needs it, and the message says to restore a copy."""
+    anyio.run(partial(make_run, path, x="y" * 50_000))
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xee" * 4096 * 8)
+    error = refusal(path)
+    assert error.code == "corrupt"
+    assert "copy" in str(error)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_locked_file_is_told(path: Path, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another process holds the lock for too long, opening and writing raise locked; then all goes on."""
+    monkeypatch.setattr(_sqlite_file, "_BUSY_SECONDS", 0.05)
+    make(path)
+    script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute('BEGIN IMMEDIATE')"
+    command = [sys.executable, "-c", f"{script}; print('locked', flush=True); sys.stdin.read()", str(path)]
+
+    async def write_while_another_does() -> None:
+        async with SQLiteStore(path) as store:
+            async with await anyio.open_process(command) as other:
+                assert other.stdout is not None
+                assert (await other.stdout.receive()).strip() == b"locked"
+                with pytest.raises(StoreError, match="another process") as caught:
+                    await store.increment("run", "n")
+                assert caught.value.code == "locked"
+                with pytest.raises(StoreError, match="another process") as caught:
+                    await make_run(path)
+                assert caught.value.code == "locked"
+                assert other.stdin is not None
+                await other.stdin.aclose()
+            assert await store.increment("run", "n") == 1
+
+    anyio.run(write_while_another_does, backend=backend)
+
+
+READ_ONLY = textwrap.dedent("""
+    import os, sys, anyio
+    from cardanalysis import Run, SQLiteStore, StoreError
+
+    async def open_it(path):
+        async with SQLiteStore(path) as store:
+            await store.create_run("run", kind="test", fingerprint="f", asked={})
+
+    anyio.run(open_it, ":memory:")  # so that all is imported that another user may not be able to read
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+    for path in sys.argv[1:]:
+        try:
+            anyio.run(open_it, path)
+        except StoreError as error:
+            print(error.code, error)
+        else:
+            print("opened", path)
+""")
+
+
+@pytest.fixture
+def public(tmp_path: Path) -> Path:
+    """A folder that every user can come to."""
+    root = Path(tempfile.gettempdir())
+    for folder in (
+        tmp_path,
+        *(parent for parent in tmp_path.parents if parent.is_relative_to(root) and parent != root),
+    ):
+        folder.chmod(folder.stat().st_mode | 0o055)
+    return tmp_path
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights are set by chmod here")
+def test_what_cannot_be_written_is_told(public: Path) -> None:
+    """A read-only file raises read_only; in a read-only folder a new store raises cannot_open; nothing is changed."""
+    paths = [public / "file" / "cards.db", public / "folder" / "cards.db", public / "folder" / "new.db"]
+    for path in paths[:2]:
+        path.parent.mkdir()
+        make(path)
+        path.chmod(0o444)
+    content = [path.read_bytes() for path in paths[:2]]
+    (public / "file").chmod(0o777)
+    (public / "folder").chmod(0o555)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", READ_ONLY, *map(str, paths)], capture_output=True, text=True, timeout=60
+        )
+    finally:
+        (public / "folder").chmod(0o755)
+    codes = [line.split(":")[0] for line in done.stdout.splitlines()]
+    assert codes == ["read_only cards.db", "read_only cards.db", "cannot_open new.db"], done.stderr
+    assert [path.read_bytes() for path in paths[:2]] == content
+
+
+def test_an_old_sqlite_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An SQLite without strict tables raises too_old before any file is made."""
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 36, 0))
+    with pytest.raises(StoreError, match=r"3\.37") as caught:
+        SQLiteFile(str(path), synchronous="FULL").open()
+    assert caught.value.code == "too_old"
+    assert not path.exists()
+
+
+def test_another_process_may_make_the_tables_while_this_one_looks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who opens a new file at the moment when another process makes it ours does not take it for a stranger's."""
+    other = SQLiteFile(str(path), synchronous="FULL")
+    connect = sqlite3.connect
+
+    class Interleaved(sqlite3.Connection):
+        first = True
+
+        def execute(self, *arguments: Any) -> sqlite3.Cursor:
+            cursor = super().execute(*arguments)
+            if Interleaved.first:
+                Interleaved.first = False
+                monkeypatch.undo()
+                other.open()
+            return cursor
+
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, **options, factory=Interleaved))
+    this = SQLiteFile(str(path), synchronous="FULL")
+    this.open()
+    assert not Interleaved.first
+    this.close()
+    other.close()
+
+
+def test_many_that_open_a_new_file_at_once_share_it(path: Path) -> None:
+    """Of many connections that open a new file at once, one makes the tables and the others use them."""
+    together, opened, errors = threading.Barrier(8), [], []
+
+    def open_it() -> None:
+        file = SQLiteFile(str(path), synchronous="FULL")
+        together.wait(30)
+        try:
+            file.open()
+            opened.append(file)
+        except StoreError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=open_it) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for file in opened:
+        file.close()
+    assert (len(opened), errors) == (8, [])
+
+
+def test_a_failed_migration_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When making the tables fails, none of them is there, and the next try makes them all."""
+    migrate = SQLiteFile._migrate
+
+    def fail(self: SQLiteFile, connection: sqlite3.Connection, version: int) -> None:
+        migrate(self, connection, version)
+        connection.execute("CREATE TABLE runs (x)")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SQLiteFile, "_migrate", fail)
+        with pytest.raises(StoreError, match="runs"):
+            SQLiteFile(str(path), synchronous="FULL").open()
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (0,)
+    connection.close()
+    file = SQLiteFile(str(path), synchronous="FULL")
+    file.open()
+    file.close()
+
+
+def test_an_error_is_told_by_its_code() -> None:
+    """Known errors of SQLite have a code of their own; others are told by their names."""
+    known = sqlite3.OperationalError("any text")
+    known.sqlite_errorname = "SQLITE_IOERR_WRITE"
+    assert explain(known, "some/cards.db").code == "io_error"
+    unknown = explain(sqlite3.ProgrammingError("told so"), "some/cards.db")
+    assert (unknown.code, str(unknown)) == ("sqlite", "cards.db: SQLite failed (ProgrammingError: told so).")
