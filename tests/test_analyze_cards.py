@@ -402,7 +402,7 @@ BAD: list[dict[str, Any]] = [
     {"store": "cards.db"},
     {"store": SQLiteStore},
     {"analyzer": ScriptedAnalyzer},
-    {"analyzer": object()},
+    {"analyzer": 7},
     {"run_id": ""},
     {"run_id": 7},
 ]

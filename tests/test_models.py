@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cardanalysis._documents import Location, UploadContext
@@ -232,6 +232,7 @@ def usages(costs: st.SearchStrategy[float | None]) -> st.SearchStrategy[Usage]:
 priced = usages(nano_dollars.map(lambda nano: nano / 10**9))
 
 
+@settings(deadline=None)
 @given(st.lists(priced, max_size=20).flatmap(lambda some: st.tuples(st.just(some), st.permutations(some))))
 def test_sums_of_usage_are_exact_in_any_order(orders: tuple[list[Usage], list[Usage]]) -> None:
     """The order in which usages are added makes no difference, and no billionth of a dollar is lost."""
@@ -243,12 +244,14 @@ def test_sums_of_usage_are_exact_in_any_order(orders: tuple[list[Usage], list[Us
         assert getattr(total, name) == sum(getattr(usage, name) for usage in some)
 
 
+@settings(deadline=None)
 @given(priced, priced, priced)
 def test_sums_of_usage_can_be_grouped(first: Usage, second: Usage, third: Usage) -> None:
     """Sums of sums are the same sum, as when items are added up before the run is."""
     assert (first + second) + third == first + (second + third)
 
 
+@settings(deadline=None)
 @given(st.lists(usages(st.none() | st.floats(0, 1000)), min_size=1, max_size=8))
 def test_an_unknown_cost_sticks(some: list[Usage]) -> None:
     """A sum with one unknown price is unknown, never a number that is too low."""
@@ -351,6 +354,7 @@ def test_a_run_does_not_show_its_results() -> None:
     assert len(repr(run)) < 600
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from([*ItemStatus, "total", "cards", "mine"]), st.integers(-3, 3)), st.text())
 def test_counters_count_zero_for_what_is_missing(counters: dict[str, int], name: str) -> None:
     """Every counter can be asked for, by status or by name, and one that is not there is 0."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         Item,
         ItemError,
         Priority,
+        RejectedQuote,
         Run,
         Usage,
     )
@@ -68,6 +69,7 @@ __all__ = [
     "OutlineAnalyzer",
     "Priority",
     "QuestionAnswer",
+    "RejectedQuote",
     "Run",
     "RunNotFound",
     "RunStatus",
@@ -108,6 +110,7 @@ _HOMES = {
         "Item",
         "ItemError",
         "Priority",
+        "RejectedQuote",
         "Run",
         "Usage",
     ),

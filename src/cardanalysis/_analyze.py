@@ -7,7 +7,8 @@ import json
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
-from typing import Any
+from inspect import isasyncgen
+from typing import Any, cast
 
 from anyio import CancelScope, CapacityLimiter, to_thread
 from attrs import evolve, frozen
@@ -167,11 +168,12 @@ class _CardWork:
         await job.move(ItemStatus.ANALYZING)
         request = evolve(self.request, context=upload.context or self.request.context)
         analysis = await self._analyze(document, request)
+        cards, notes = self._within_limit(analysis)
+        grounded: list[Card] = []
         # The analysis is paid for: from here on neither a timeout nor a cancellation may lose it.
         with CancelScope(shield=True):
             await job.move(ItemStatus.SAVING)
-            cards, notes = self._within_limit(analysis)
-            grounded = await _ground(cards, document)
+            grounded += await _ground(cards, document)
         return Outcome(
             outputs=[
                 NewOutput(kind=_CARDS, data=to_dict(self._placed(card, job.item.id, number)))
@@ -246,7 +248,7 @@ async def _entry(position: int, upload: Upload, seen: dict[str, int]) -> Entry[U
 async def _batches(uploads: Iterable[Upload] | AsyncIterable[Upload]) -> AsyncGenerator[list[tuple[int, Upload]], None]:
     if isinstance(uploads, AsyncIterable):
         position = 0
-        async with aclosing(uploads) if isinstance(uploads, AsyncGenerator) else nullcontext():
+        async with _closing(uploads):
             async for upload in uploads:
                 check_upload(upload)
                 yield [(position, upload)]
@@ -258,6 +260,11 @@ async def _batches(uploads: Iterable[Upload] | AsyncIterable[Upload]) -> AsyncGe
         for position, upload in enumerate(uploads):
             check_upload(upload)
             yield [(position, upload)]
+
+
+def _closing(uploads: AsyncIterable[Upload]) -> AbstractAsyncContextManager[object]:
+    """Closes a generator that is left before its end; nobody else can."""
+    return aclosing(cast("AsyncGenerator[Upload, None]", uploads)) if isasyncgen(uploads) else nullcontext()
 
 
 def _largest_first(uploads: Sequence[Upload]) -> Iterable[list[tuple[int, Upload]]]:

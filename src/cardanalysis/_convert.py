@@ -1,6 +1,7 @@
 """Models to JSON values and back, with cattrs.
 
-Keys that are not known are passed over when reading, so that a file of a newer version still opens.
+Keys that are not known are passed over when reading, so that a file of a newer version still opens. Values are taken as
+they are: text that should be a number is wrong, and so is a number that should be text.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args, get_origin
 
 import attrs
 
@@ -28,7 +30,7 @@ def to_dict(model: Any) -> dict[str, Any]:
         model: Any model of this library, such as a `Card` or a `Run`.
 
     Returns:
-        Times as ISO 8601 text, bytes as base64, tuples as lists.
+        Times as ISO 8601 text in UTC, bytes as base64, tuples as lists.
     """
     values: dict[str, Any] = _converter().unstructure(model)
     return values
@@ -49,17 +51,19 @@ def from_dict(kind: type[_T], values: Mapping[str, Any]) -> _T:
     try:
         model: _T = _converter().structure(values, kind)
     except (BaseValidationError, StructureHandlerNotFoundError, TypeError, ValueError) as error:
-        raise ConfigurationError(f"This is no {kind.__name__}: {_reason(error)}.", code="invalid_data") from error
+        # Without its cause, which tells the values.
+        raise ConfigurationError(f"This is no {kind.__name__}: {_reason(error)}.", code="invalid_data") from None
     return model
 
 
 def _reason(error: BaseException) -> str:
     """Where the first wrong value stands, without the value."""
+    notes: list[str] = []
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    notes = "; ".join(str(note) for note in getattr(error, "__notes__", ()))
-    text = str(error) if isinstance(error, ConfigurationError) else type(error).__name__
-    return f"{text} ({notes})" if notes else text
+        notes.extend(str(note) for note in getattr(error, "__notes__", ()))
+    text = str(error).rstrip(".") if isinstance(error, ConfigurationError) else type(error).__name__
+    return f"{text} ({'; '.join(notes)})" if notes else text
 
 
 @cache
@@ -68,25 +72,64 @@ def _converter() -> Any:
     from cattrs import Converter
     from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
 
-    converter = Converter()
+    converter = Converter(unstruct_collection_overrides={frozenset: sorted})
     converter.register_unstructure_hook(datetime, lambda value: value.astimezone(UTC).isoformat())
-    converter.register_structure_hook(datetime, lambda value, _: datetime.fromisoformat(value))
     converter.register_unstructure_hook(bytes, lambda value: base64.b64encode(value).decode("ascii"))
+    converter.register_unstructure_hook(Path, str)
+    converter.register_unstructure_hook(StrEnum, lambda value: value.value)
+    for plain in (str, int, bool):
+        converter.register_structure_hook(plain, _exactly)
+    converter.register_structure_hook(float, _number)
+    converter.register_structure_hook(datetime, _time)
     converter.register_structure_hook(bytes, lambda value, _: base64.b64decode(value, validate=True))
-    converter.register_unstructure_hook_func(lambda kind: issubclass_of(kind, Path), str)
     converter.register_structure_hook(Path, lambda value, _: Path(value))
+    converter.register_structure_hook(StrEnum, lambda value, kind: kind(value))
 
     def unstructure(kind: type[Any]) -> Callable[[Any], Any]:
         return make_dict_unstructure_fn(kind, converter, _cattrs_use_alias=True)
 
     def structure(kind: type[Any]) -> Callable[[Any, Any], Any]:
-        return make_dict_structure_fn(kind, converter, _cattrs_use_alias=True)
+        fill = make_dict_structure_fn(kind, converter, _cattrs_use_alias=True)
+        return lambda value, kind: fill(_checked(value, Mapping), kind)
+
+    def structure_tuple(kind: Any) -> Callable[[Any, Any], Any]:
+        entry = get_args(kind)[0]
+        fill = converter.get_structure_hook(entry)
+        return lambda value, _: tuple(fill(each, entry) for each in _checked(value, (list, tuple)))
 
     converter.register_unstructure_hook_factory(attrs.has, unstructure)
     converter.register_structure_hook_factory(attrs.has, structure)
+    converter.register_structure_hook_factory(_is_tuple, structure_tuple)
     return converter
 
 
-def issubclass_of(kind: Any, base: type) -> bool:
-    """Whether a type is a class below another one."""
-    return isinstance(kind, type) and issubclass(kind, base)
+def _is_tuple(kind: Any) -> bool:
+    origin: Any = get_origin(kind)
+    return origin is tuple
+
+
+def _checked(value: Any, kind: type | tuple[type, ...]) -> Any:
+    """Left to itself, cattrs takes whatever can be iterated, as with the letters of a text."""
+    if not isinstance(value, kind):
+        raise TypeError
+    return value
+
+
+def _exactly(value: Any, kind: type) -> Any:
+    """Left to itself, cattrs calls the type, which makes text of everything."""
+    if type(value) is not kind:
+        raise TypeError
+    return value
+
+
+def _number(value: Any, _: Any) -> float:
+    if type(value) not in (int, float):
+        raise TypeError
+    return float(value)
+
+
+def _time(value: Any, _: Any) -> datetime:
+    time = datetime.fromisoformat(value)
+    if time.tzinfo is None:
+        raise ValueError
+    return time.astimezone(UTC)

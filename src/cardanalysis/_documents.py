@@ -1,23 +1,28 @@
 """What goes in: uploads as the caller hands them in, and the documents they become when they are loaded.
 
-All models are frozen, slotted and keyword-only. Sizes are bytes.
+All models are frozen, slotted and keyword-only. A wrong value raises a `ConfigurationError` that names the field. Sizes
+are bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
+import json
 import mimetypes
 import os
-from collections.abc import Iterable
+import stat
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen, validators
+from attrs import Attribute, field, frozen, validators
 
-from ._errors import DocumentError
-from ._validators import at_most, choose, count, is_text, some_text, texts
+from ._errors import ConfigurationError, DocumentError
+from ._validators import at_most, choose, count, entries, every, instance_of, is_text, positive, some_text, texts
 
 __all__ = [
     "Block",
@@ -63,15 +68,15 @@ class Confidentiality(StrEnum):
 
 
 def _project_type(value: str | None) -> ProjectType | None:
-    return choose(ProjectType, value)
+    return choose(ProjectType, value, "project_type")
 
 
 def _document_type(value: str | None) -> DocumentType | None:
-    return choose(DocumentType, value)
+    return choose(DocumentType, value, "document_type")
 
 
 def _confidentiality(value: str | None) -> Confidentiality | None:
-    return choose(Confidentiality, value)
+    return choose(Confidentiality, value, "confidentiality")
 
 
 class BlockKind(StrEnum):
@@ -96,7 +101,7 @@ class QuestionAnswer:
 
 
 def _answers(value: Iterable[QuestionAnswer]) -> tuple[QuestionAnswer, ...]:
-    return tuple(value)
+    return entries(value)
 
 
 @frozen(kw_only=True)
@@ -122,9 +127,11 @@ class UploadContext:
     target_audience: str = field(default="", validator=at_most(500))
     document_type: DocumentType | None = field(default=None, converter=_document_type)
     confidentiality: Confidentiality | None = field(default=None, converter=_confidentiality)
-    notes: str = field(default="", validator=at_most(2000))
-    key_terms: tuple[str, ...] = field(default=(), converter=texts)
-    questions_and_answers: tuple[QuestionAnswer, ...] = field(default=(), converter=_answers)
+    notes: str = field(default="", validator=at_most(2000), repr=False)
+    key_terms: tuple[str, ...] = field(default=(), converter=texts, validator=every(str))
+    questions_and_answers: tuple[QuestionAnswer, ...] = field(
+        default=(), converter=_answers, validator=every(QuestionAnswer), repr=False
+    )
 
     def to_dict(self) -> dict[str, Any]:
         """What is set, as plain JSON values."""
@@ -160,11 +167,9 @@ class Upload:
     name: str = field(validator=some_text)
     media_type: str | None = field(default=None, validator=validators.optional(is_text))
     size: int = field(validator=count)
-    context: UploadContext | None = field(
-        default=None, validator=validators.optional(validators.instance_of(UploadContext))
-    )
-    data: bytes | None = field(default=None, repr=False)
-    path: Path | None = field(default=None, repr=False)
+    context: UploadContext | None = field(default=None, validator=validators.optional(instance_of(UploadContext)))
+    data: bytes | None = field(default=None, validator=validators.optional(instance_of(bytes)), repr=False)
+    path: Path | None = field(default=None, validator=validators.optional(instance_of(Path)), repr=False)
     modified_ns: int | None = field(default=None, repr=False)
 
     @classmethod
@@ -181,7 +186,9 @@ class Upload:
 
         Raises:
             DocumentError: The text holds half of a surrogate pair, so it cannot be encoded.
+            ConfigurationError: It is no text.
         """
+        _check_content(text, str, "text", "Upload.from_bytes takes bytes")
         try:
             data = text.encode()
         except UnicodeEncodeError as error:
@@ -205,7 +212,12 @@ class Upload:
             name: What to call it; its ending tells the format where `media_type` is None.
             media_type: Such as ``text/markdown``.
             context: What is known beyond the content.
+
+        Raises:
+            ConfigurationError: It is neither bytes nor a buffer of bytes.
         """
+        # bytes(5) would be five zeros.
+        _check_content(data, (bytes, bytearray, memoryview), "bytes", "Upload.from_text takes text")
         data = bytes(data)
         return cls(name=name, media_type=media_type or _media_type_of(name), size=len(data), context=context, data=data)
 
@@ -218,21 +230,23 @@ class Upload:
             context: What is known beyond the content.
 
         Raises:
-            DocumentError: There is no such file, or it is a folder.
+            DocumentError: There is no such file, it is a folder, or its folder cannot be looked into.
         """
         path = Path(path)
-        if not path.is_file():
-            problem = "it is a folder" if path.is_dir() else "there is no such file"
-            remedy = "Give the path of a file." if path.is_dir() else f"Check the path {str(path)!r}."
-            raise DocumentError(path.name or str(path), problem, remedy, code="not_found")
-        stat = path.stat()
+        try:
+            found = path.stat()
+        except (OSError, ValueError) as error:  # ValueError: a null character
+            raise _unreadable(path, error) from error
+        if not stat.S_ISREG(found.st_mode):
+            problem = "it is a folder" if stat.S_ISDIR(found.st_mode) else "it is no regular file"
+            raise DocumentError(_name_of(path), problem, "Give the path of a file.", code="not_found")
         return cls(
-            name=path.name,
+            name=_name_of(path),
             media_type=_media_type_of(path.name),
-            size=stat.st_size,
+            size=found.st_size,
             context=context,
             path=path,
-            modified_ns=stat.st_mtime_ns,
+            modified_ns=found.st_mtime_ns,
         )
 
     def read(self) -> bytes:
@@ -241,21 +255,8 @@ class Upload:
         Raises:
             DocumentError: The file is gone, cannot be read, or was changed since this upload was made.
         """
-        if self.data is not None:
-            return self.data
-        if self.path is None:
-            raise DocumentError(self.name, "it has neither data nor a path", "Use Upload.from_*.", code="not_found")
-        try:
-            with self.path.open("rb") as file:
-                stat = os.fstat(file.fileno())
-                if self.modified_ns is not None and (stat.st_mtime_ns, stat.st_size) != (self.modified_ns, self.size):
-                    remedy = "Make the upload again when nobody writes to the file."
-                    raise DocumentError(self.name, "the file was changed meanwhile", remedy, code="changed")
-                return file.read()
-        except OSError as error:
-            raise DocumentError(
-                self.name, f"it cannot be read ({error.strerror})", "Check the file and its rights.", code="not_found"
-            ) from error
+        with self._open() as file:
+            return file.read()
 
     @cached_property
     def id(self) -> str:
@@ -267,10 +268,48 @@ class Upload:
         Raises:
             DocumentError: See `read`.
         """
-        digest = hashlib.sha256(self.read())
+        with self._open() as file:
+            digest = hashlib.file_digest(file, "sha256")
         if self.context is not None:
-            digest.update(b"\0context\0" + repr(sorted(self.context.to_dict().items())).encode())
+            digest.update(b"\0context\0" + json.dumps(self.context.to_dict(), sort_keys=True).encode())
         return digest.hexdigest()[:32]
+
+    @contextmanager
+    def _open(self) -> Generator[io.BufferedReader | io.BytesIO, None, None]:
+        """The content as a file, so that a large one need not be in memory to be known by its digest."""
+        if self.data is not None:
+            yield io.BytesIO(self.data)
+            return
+        if self.path is None:
+            raise DocumentError(self.name, "it has neither data nor a path", "Use Upload.from_*.", code="not_found")
+        try:
+            with self.path.open("rb") as file:
+                now = os.fstat(file.fileno())
+                if self.modified_ns is not None and (now.st_mtime_ns, now.st_size) != (self.modified_ns, self.size):
+                    remedy = "Make the upload again when nobody writes to the file."
+                    raise DocumentError(self.name, "the file was changed meanwhile", remedy, code="changed")
+                yield file
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
+
+
+def _check_content(value: object, kind: type | tuple[type, ...], what: str, otherwise: str) -> None:
+    if not isinstance(value, kind):
+        raise ConfigurationError(f"An upload's content must be {what} here, not {type(value).__name__}. {otherwise}.")
+
+
+def _name_of(path: Path) -> str:
+    """A file's name as text that can be encoded, whatever bytes it has on disk."""
+    return os.fsencode(path.name or path).decode(errors="replace")
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> DocumentError:
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        problem, remedy = "there is no such file", f"Check the path {str(path)!r}."
+    else:
+        reason = error.strerror if isinstance(error, OSError) else error
+        problem, remedy = f"it cannot be read ({reason})", "Check the file and its rights."
+    return DocumentError(_name_of(path), problem, remedy, code="not_found")
 
 
 _MEDIA_TYPES = {
@@ -279,18 +318,24 @@ _MEDIA_TYPES = {
     ".csv": "text/csv",
     ".tsv": "text/tab-separated-values",
 }
+"""Those on which platforms disagree."""
 
 
-def _media_type_of(name: str) -> str | None:
-    """Guess a media type from a name; endings that platforms disagree on are fixed here."""
-    ending = Path(name).suffix.lower()
-    fixed = {
-        ".md": "text/markdown",
-        ".markdown": "text/markdown",
-        ".csv": "text/csv",
-        ".tsv": "text/tab-separated-values",
-    }
-    return fixed.get(ending) or mimetypes.guess_type(name)[0]
+def _media_type_of(name: object) -> str | None:
+    """Guess a media type from a name. A compressed file is not of the type of what it holds."""
+    if not isinstance(name, str):
+        return None  # the field's validator says so
+    fixed = _MEDIA_TYPES.get(Path(name).suffix.lower())
+    guessed, compression = mimetypes.guess_type(name)
+    return fixed or (None if compression else guessed)
+
+
+def _not_before_start(location: Location, attribute: Attribute[int], value: int) -> None:
+    if value < location.start:
+        raise ConfigurationError(f"{attribute.name} must not be less than start.")
+
+
+_place = validators.optional(positive)
 
 
 @frozen(kw_only=True)
@@ -309,15 +354,15 @@ class Location:
         cells: Cells of the sheet, such as ``A3:F3``.
     """
 
-    name: str
+    name: str = field(validator=is_text)
     start: int = field(validator=count)
-    end: int = field(validator=count)
-    line: int | None = None
-    end_line: int | None = None
-    page: int | None = None
-    slide: int | None = None
-    sheet: str | None = None
-    cells: str | None = None
+    end: int = field(validator=[count, _not_before_start])
+    line: int | None = field(default=None, validator=_place)
+    end_line: int | None = field(default=None, validator=_place)
+    page: int | None = field(default=None, validator=_place)
+    slide: int | None = field(default=None, validator=_place)
+    sheet: str | None = field(default=None, validator=validators.optional(is_text))
+    cells: str | None = field(default=None, validator=validators.optional(is_text))
 
     def __str__(self) -> str:
         if self.sheet is not None:
@@ -346,16 +391,16 @@ class Block:
         columns: For a table row, the header's name of each cell; empty for a table without a header.
     """
 
-    kind: BlockKind
-    text: str = field(repr=False)
-    location: Location
+    kind: BlockKind = field(validator=instance_of(BlockKind))
+    text: str = field(validator=is_text, repr=False)
+    location: Location = field(validator=instance_of(Location))
     level: int = field(default=0, validator=count)
-    cells: tuple[str, ...] = field(default=(), converter=texts, repr=False)
-    columns: tuple[str, ...] = field(default=(), converter=texts, repr=False)
+    cells: tuple[str, ...] = field(default=(), converter=texts, validator=every(str), repr=False)
+    columns: tuple[str, ...] = field(default=(), converter=texts, validator=every(str), repr=False)
 
 
 def _blocks(value: Iterable[Block]) -> tuple[Block, ...]:
-    return tuple(value)
+    return entries(value)
 
 
 @frozen(kw_only=True)
@@ -371,9 +416,9 @@ class Document:
         notes: What a person should know about how it was read, such as a guessed encoding.
     """
 
-    upload_id: str
-    name: str
-    media_type: str
-    text: str = field(repr=False)
-    blocks: tuple[Block, ...] = field(converter=_blocks, repr=False)
-    notes: tuple[str, ...] = field(default=(), converter=texts)
+    upload_id: str = field(validator=is_text)
+    name: str = field(validator=is_text)
+    media_type: str = field(validator=is_text)
+    text: str = field(validator=is_text, repr=False)
+    blocks: tuple[Block, ...] = field(converter=_blocks, validator=every(Block), repr=False)
+    notes: tuple[str, ...] = field(default=(), converter=texts, validator=every(str))

@@ -1,6 +1,7 @@
 """What comes out: cards with their evidence, and the runs, items and events that tell what happened.
 
-All models are frozen, slotted and keyword-only. Times are aware and in UTC, durations are seconds.
+All models are frozen, slotted and keyword-only. A wrong value raises a `ConfigurationError` that names the field. Times
+are aware and in UTC, durations are seconds.
 """
 
 from __future__ import annotations
@@ -16,7 +17,19 @@ from attrs import evolve, field, frozen, validators
 from ._documents import Location, UploadContext
 from ._errors import ConfigurationError
 from ._status import ItemStatus, RunStatus
-from ._validators import choose, count, is_text, positive, some_text, texts
+from ._validators import (
+    choose,
+    count,
+    dollars,
+    entries,
+    every,
+    instance_of,
+    is_text,
+    one_of,
+    positive,
+    some_text,
+    texts,
+)
 
 __all__ = [
     "Analysis",
@@ -46,7 +59,7 @@ class Priority(StrEnum):
 
 
 def _priority(value: str | None) -> Priority | None:
-    return choose(Priority, value)
+    return choose(Priority, value, "priority")
 
 
 @frozen(kw_only=True)
@@ -60,9 +73,9 @@ class Evidence:
             composition or case differ.
     """
 
-    quote: str = field(validator=is_text)
-    location: Location
-    match: str = field(default="exact", validator=validators.in_(("exact", "normalized")))
+    quote: str = field(validator=is_text, repr=False)
+    location: Location = field(validator=instance_of(Location))
+    match: str = field(default="exact", validator=one_of("exact", "normalized"))
 
 
 @frozen(kw_only=True)
@@ -74,23 +87,23 @@ class RejectedQuote:
         reason: ``not_found`` or ``empty``.
     """
 
-    quote: str = field(validator=is_text)
+    quote: str = field(validator=is_text, repr=False)
     reason: str = field(validator=is_text)
 
 
 def _evidence(value: Iterable[Evidence]) -> tuple[Evidence, ...]:
-    return tuple(value)
+    return entries(value)
 
 
 def _rejected(value: Iterable[RejectedQuote]) -> tuple[RejectedQuote, ...]:
-    return tuple(value)
+    return entries(value)
 
 
 @frozen(kw_only=True)
 class Card:
     """One use case or requirement that a document asks for.
 
-    A field that the document says nothing about is empty.
+    A field that the document says nothing about is empty. The repr names the card and shows none of its text.
 
     Attributes:
         title: A short name.
@@ -111,21 +124,23 @@ class Card:
         made_by: The model or analyzer that made it; ``outline`` marks a card made by rules.
     """
 
-    title: str = field(validator=some_text)
-    problem: str = field(default="", validator=is_text)
-    target_users: tuple[str, ...] = field(default=(), converter=texts)
-    current_state: str = field(default="", validator=is_text)
-    desired_outcomes: tuple[str, ...] = field(default=(), converter=texts)
-    constraints: tuple[str, ...] = field(default=(), converter=texts)
-    systems: tuple[str, ...] = field(default=(), converter=texts)
+    title: str = field(validator=some_text, repr=False)
+    problem: str = field(default="", validator=is_text, repr=False)
+    target_users: tuple[str, ...] = field(default=(), converter=texts, validator=every(str), repr=False)
+    current_state: str = field(default="", validator=is_text, repr=False)
+    desired_outcomes: tuple[str, ...] = field(default=(), converter=texts, validator=every(str), repr=False)
+    constraints: tuple[str, ...] = field(default=(), converter=texts, validator=every(str), repr=False)
+    systems: tuple[str, ...] = field(default=(), converter=texts, validator=every(str), repr=False)
     priority: Priority | None = field(default=None, converter=_priority)
-    impact: str = field(default="", validator=is_text)
-    evidence: tuple[Evidence, ...] = field(default=(), converter=_evidence)
-    rejected_quotes: tuple[RejectedQuote, ...] = field(default=(), converter=_rejected)
-    quotes: tuple[str, ...] = field(default=(), converter=texts)
-    id: str = ""
-    upload_id: str = ""
-    made_by: str = ""
+    impact: str = field(default="", validator=is_text, repr=False)
+    evidence: tuple[Evidence, ...] = field(default=(), converter=_evidence, validator=every(Evidence), repr=False)
+    rejected_quotes: tuple[RejectedQuote, ...] = field(
+        default=(), converter=_rejected, validator=every(RejectedQuote), repr=False
+    )
+    quotes: tuple[str, ...] = field(default=(), converter=texts, validator=every(str), repr=False)
+    id: str = field(default="", validator=is_text)
+    upload_id: str = field(default="", validator=is_text)
+    made_by: str = field(default="", validator=is_text)
 
 
 _NANO = 1_000_000_000
@@ -149,7 +164,7 @@ class Usage:
     output_tokens: int = field(default=0, validator=count)
     cache_read_tokens: int = field(default=0, validator=count)
     cache_write_tokens: int = field(default=0, validator=count)
-    cost: float | None = 0.0
+    cost: float | None = field(default=0.0, validator=dollars)
 
     def __add__(self, other: Usage) -> Usage:
         mine, theirs = self.cost_nano, other.cost_nano
@@ -178,11 +193,11 @@ class AnalysisRequest:
     """
 
     max_cards: int = field(default=20, validator=positive)
-    context: UploadContext | None = None
+    context: UploadContext | None = field(default=None, validator=validators.optional(instance_of(UploadContext)))
 
 
 def _cards(value: Iterable[Card]) -> tuple[Card, ...]:
-    return tuple(value)
+    return entries(value)
 
 
 @frozen(kw_only=True)
@@ -195,9 +210,9 @@ class Analysis:
         notes: What a person should know, such as cards left out because there were too many. No document text.
     """
 
-    cards: tuple[Card, ...] = field(converter=_cards)
-    usage: Usage = field(factory=Usage)
-    notes: tuple[str, ...] = field(default=(), converter=texts)
+    cards: tuple[Card, ...] = field(converter=_cards, validator=every(Card))
+    usage: Usage = field(factory=Usage, validator=instance_of(Usage))
+    notes: tuple[str, ...] = field(default=(), converter=texts, validator=every(str))
 
 
 @frozen(kw_only=True)

@@ -8,9 +8,15 @@ __all__ = ["safe_message"]
 
 _MOST = 300
 _WINDOW = 16
-"""Characters in a row that count as a quote of the document."""
+_STEP = 4
+"""Windows of the message are looked for in the document: of 19 characters in a row that both have, one is found."""
 _SECRET = re.compile(
-    r"(?i)\b(sk-[\w-]{4,}|bearer\s+\S+|(?:x-)?api[-_]?key\S*\s*[:=]\s*\S+|authorization\S*\s*[:=]\s*\S+)"
+    r"""(?ix)
+      \b sk-[\w-]{4,}
+    | authorization \S* \s* [:=,] \s* (?:b?["'])? (?:\w+\s+)? \S+
+    | \b bearer \s+ \S+
+    | (?: api[-_ ]?key | access[-_]?token | auth[-_]?token | password | secret ) \S* \s* [:=,] \s* \S+
+    """
 )
 
 
@@ -23,7 +29,7 @@ def safe_message(error: BaseException, text: str) -> str:
     """
     name = type(error).__qualname__
     try:
-        message = str(error)
+        message = str(error).encode(errors="replace").decode()  # half of a surrogate pair cannot be stored
     except Exception:
         return name
     message = " ".join(_SECRET.sub("[secret]", message).split())[:_MOST]
@@ -33,9 +39,8 @@ def safe_message(error: BaseException, text: str) -> str:
 
 
 def _quotes(message: str, text: str) -> bool:
-    """Whether the message shares a run of characters with the text, which is looked at with its white space folded."""
+    """Whether the message shares several words or a run of characters with the text, white space folded in both."""
+    folded, message = " ".join(text.split()), message.strip("'\"")
     if len(message) < _WINDOW:
-        return message in text and len(message.split()) > 1
-    folded = " ".join(text.split())
-    step = _WINDOW // 2
-    return any(message[start : start + _WINDOW] in folded for start in range(0, len(message) - _WINDOW + 1, step))
+        return " " in message and message in folded
+    return any(message[start : start + _WINDOW] in folded for start in range(0, len(message) - _WINDOW + 1, _STEP))

@@ -1,16 +1,20 @@
-"""Converters and validators of the models, each raising an error that names the field."""
+"""Converters and validators of the models, each raising an error that names the field and never tells the value."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from attrs import Attribute
 
 from ._errors import ConfigurationError
 
 _E = TypeVar("_E", bound=StrEnum)
+_T = TypeVar("_T")
+
+Validator = Callable[[Any, "Attribute[Any]", Any], None]
 
 
 def is_text(_instance: object, attribute: Attribute[Any], value: object) -> None:
@@ -34,24 +38,65 @@ def positive(_instance: object, attribute: Attribute[Any], value: object) -> Non
         raise ConfigurationError(f"{attribute.name} must be a whole number of at least 1.")
 
 
-def texts(value: Iterable[str] | str) -> tuple[str, ...]:
-    """One string counts as one entry, never as its letters."""
-    return (value,) if isinstance(value, str) else tuple(value)
+def dollars(_instance: object, attribute: Attribute[Any], value: object) -> None:
+    if value is None:  # an unknown price
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= sys.float_info.max:
+        raise ConfigurationError(f"{attribute.name} must be a finite number of at least 0, or None.")
 
 
-def choose(kind: type[_E], value: str | None) -> _E | None:
-    if value is None:
-        return None
-    try:
-        return kind(value)
-    except ValueError:
-        allowed = ", ".join(kind)
-        raise ConfigurationError(f"{value!r} is not a {kind.__name__}. Choose one of: {allowed}.") from None
-
-
-def at_most(limit: int) -> Callable[[Any, Attribute[Any], object], None]:
+def at_most(limit: int) -> Validator:
     def check(_instance: object, attribute: Attribute[Any], value: object) -> None:
         if not isinstance(value, str) or len(value) > limit:
             raise ConfigurationError(f"{attribute.name} must be text of at most {limit} characters.")
 
     return check
+
+
+def one_of(*choices: str) -> Validator:
+    def check(_instance: object, attribute: Attribute[Any], value: object) -> None:
+        if value not in choices:
+            raise ConfigurationError(f"{attribute.name} must be one of: {', '.join(choices)}.")
+
+    return check
+
+
+def instance_of(kind: type[Any]) -> Validator:
+    def check(_instance: object, attribute: Attribute[Any], value: object) -> None:
+        if not isinstance(value, kind):
+            raise ConfigurationError(f"{attribute.name} must be {kind.__name__}, not {type(value).__name__}.")
+
+    return check
+
+
+def every(kind: type[Any]) -> Validator:
+    """For a field that `entries` or `texts` converts."""
+
+    def check(_instance: object, attribute: Attribute[Any], value: object) -> None:
+        if not isinstance(value, tuple):
+            raise ConfigurationError(f"{attribute.name} must be a list, not {type(value).__name__}.")
+        for entry in cast("tuple[object, ...]", value):
+            if not isinstance(entry, kind):
+                raise ConfigurationError(f"{attribute.name} must hold {kind.__name__}, not {type(entry).__name__}.")
+
+    return check
+
+
+def entries(value: Iterable[_T]) -> tuple[_T, ...]:
+    """What cannot be iterated is left to the validator, which knows the field's name."""
+    return tuple(value) if hasattr(value, "__iter__") else cast("tuple[_T, ...]", value)
+
+
+def texts(value: Iterable[str] | str) -> tuple[str, ...]:
+    """One string counts as one entry, never as its letters."""
+    return (value,) if isinstance(value, str) else entries(value)
+
+
+def choose(kind: type[_E], value: str | None, name: str) -> _E | None:
+    """A member by itself or by its value; None is no choice."""
+    if value is None:
+        return None
+    try:
+        return kind(value)
+    except ValueError:
+        raise ConfigurationError(f"{name} must be one of: {', '.join(kind)}.") from None

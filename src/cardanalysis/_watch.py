@@ -7,7 +7,7 @@ also what other processes write to the same run.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from inspect import isawaitable
 
@@ -46,7 +46,7 @@ class Watch:
         self._finishing = False
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncGenerator[None, None]:
         """Deliver events next to what the block does, and the rest when it ends, also with an error."""
         failure: BaseException | None = None
         async with anyio.create_task_group() as tasks:

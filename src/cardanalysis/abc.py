@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
 from ._documents import Document, Upload
+from ._errors import FingerprintMismatch, IllegalMove, ItemNotFound
 from ._models import (
     Analysis,
     AnalysisRequest,
@@ -28,7 +29,20 @@ from ._models import (
 )
 from ._status import ItemStatus, RunStatus
 
-__all__ = ["Analyzer", "Described", "Loader", "OpenableAnalyzer", "Store"]
+__all__ = [
+    "Analyzer",
+    "Described",
+    "FingerprintMismatch",
+    "IllegalMove",
+    "ItemNotFound",
+    "Loader",
+    "NewItem",
+    "NewOutput",
+    "OpenableAnalyzer",
+    "Output",
+    "Renewal",
+    "Store",
+]
 
 
 class Analyzer(Protocol):
@@ -50,7 +64,7 @@ class Analyzer(Protocol):
             request: How many cards are wanted, and what is known beyond the text.
 
         Returns:
-            The cards and what they cost. Quotes are looked up in the document afterwards: an analyzer that does not
+            The cards and what they cost. Quotes are looked up in the document afterwards; an analyzer that does not
             know where they stand puts them into ``Card.quotes``.
 
         Raises:
@@ -216,7 +230,7 @@ class Store(Protocol):
 
         Args:
             run_id: The run.
-            owner: Who takes them, as made by `new_owner`.
+            owner: Who takes them: a name that no other worker has.
             lease_seconds: How long they are held unless renewed, more than 0.
             limit: How many at most, in the order of their positions.
             item_ids: Only these.

@@ -68,7 +68,11 @@ def _async_client(_instance: object, _attribute: Attribute[Any], client: Any) ->
     if client is None:
         return
     if isinstance(client, str):
-        raise ConfigurationError("A model is chosen with ClaudeAnalyzer(model=...); the first argument is a client.")
+        raise ConfigurationError(
+            "The first argument is a client, not text. Choose a model with ClaudeAnalyzer(model=...), and pass a key "
+            "as ClaudeAnalyzer(AsyncAnthropic(api_key=...)).",
+            code="client_setup",
+        )
     if hasattr(client, "__enter__") and not hasattr(client, "__aenter__"):
         raise _not_async(type(client).__name__)
     if isinstance(client, type) or not callable(getattr(getattr(client, "messages", None), "create", None)):
