@@ -120,6 +120,18 @@ async def test_whatever_an_analyzer_raises_fails_that_upload_alone(error: Callab
     assert dict(run.counters) == {"cards": 3, "completed": 3, "failed": 1, "total": 4}
 
 
+async def test_an_analyzer_that_makes_an_invalid_card_fails_that_upload_alone() -> None:
+    """A model's own check is no reason to stop the run, and says which field is wrong."""
+
+    def script(document: Document) -> Analysis:
+        return Analysis(cards=[Card(title="" if document.name == "Document 0.txt" else "fine")])
+
+    run = await analyze_cards(texts(3), MemoryStore(), analyzer=ScriptedAnalyzer(script))
+    assert [item.status for item in run.items] == ["failed", "completed", "completed"]
+    assert run.items[0].error is not None
+    assert "title must not be empty" in run.items[0].error.message
+
+
 async def test_a_foreign_exception_is_told_without_secrets_and_document_text() -> None:
     """Its message is on the item, but not where it quotes the document or holds a key."""
     secret = "The merger with our largest rival will be announced on Friday."

@@ -239,6 +239,12 @@ def test_an_upload_needs_a_name(name: Any) -> None:
             make()
 
 
+def test_a_name_can_always_be_stored() -> None:
+    """A name with half of a surrogate pair, as the names of odd files have them, gets a question mark in its place."""
+    assert Upload.from_text("x", "caf\udce9.md").name == "caf?.md"
+    assert Upload.from_bytes(b"x", "caf\udce9.md").media_type == "text/markdown"
+
+
 @pytest.mark.parametrize(("text", "place"), [("\ud800", 0), ("abc\udfff", 3), ("\ude00\ud83d", 0)])
 def test_half_a_surrogate_pair_is_no_text(text: str, place: int) -> None:
     """Text that no file can hold is refused at once, with the place and two ways out, and without the text."""

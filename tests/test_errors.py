@@ -18,6 +18,7 @@ from cardanalysis._errors import (
     DocumentError,
     FingerprintMismatch,
     IllegalMove,
+    InvalidValue,
     ItemNotFound,
     LeaseLost,
     RunNotFound,
@@ -30,6 +31,7 @@ from cardanalysis._models import Usage
 CASES: list[tuple[CardAnalysisError, str, dict[str, object], list[str]]] = [
     (ConfigurationError("No key. Set one."), "configuration", {}, ["No key. Set one."]),
     (ConfigurationError("No key. Set one.", code="no_key"), "no_key", {}, ["No key. Set one."]),
+    (InvalidValue("title must not be empty."), "invalid_value", {}, ["title must not be empty."]),
     (
         FingerprintMismatch("r1", ["model", "max_cards"]),
         "fingerprint_mismatch",

@@ -298,6 +298,11 @@ def test_a_new_item_is_pending_and_free() -> None:
     assert ITEM.usage == Usage()
 
 
+def test_an_error_can_always_be_stored() -> None:
+    """Half of a surrogate pair in a message, as a model may write it, becomes a question mark that a store can keep."""
+    assert ItemError(code="c", message="bad \ud83d. Try again: ü.").message == "bad ?. Try again: ü."
+
+
 def test_outputs_do_not_show_their_data() -> None:
     """What an output holds comes from a document and is not in its repr."""
     secret = {"title": "the merger of June"}

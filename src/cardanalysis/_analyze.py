@@ -26,7 +26,7 @@ from ._arguments import (
 from ._convert import from_dict, to_dict
 from ._documents import Document, Upload, UploadContext
 from ._engine import Engine, Entry, Job, Outcome
-from ._errors import AnalyzerError, CardAnalysisError, ConfigurationError, DocumentError
+from ._errors import AnalyzerError, CardAnalysisError, ConfigurationError, DocumentError, InvalidValue
 from ._grounding import Grounding
 from ._models import Analysis, AnalysisRequest, Card, NewItem, NewOutput, Run
 from ._redaction import safe_message
@@ -186,9 +186,9 @@ class _CardWork:
     async def _load(self, upload: Upload) -> Document:
         try:
             return await self.loader.load(upload)
-        except CardAnalysisError:
-            raise
         except Exception as error:
+            if isinstance(error, CardAnalysisError) and not isinstance(error, InvalidValue):
+                raise
             problem = f"it could not be loaded ({type(error).__qualname__})"
             raise DocumentError(
                 upload.name, problem, "Check that it is not damaged.", code="unexpected_error"
@@ -197,9 +197,10 @@ class _CardWork:
     async def _analyze(self, document: Document, request: AnalysisRequest) -> Analysis:
         try:
             analysis = await self.analyzer.analyze(document, request)
-        except (ConfigurationError, AnalyzerError, DocumentError):
-            raise
         except Exception as error:
+            known = isinstance(error, (ConfigurationError, AnalyzerError, DocumentError))
+            if known and not isinstance(error, InvalidValue):
+                raise
             message = f"The analyzer raised {safe_message(error, document.text)}."
             raise AnalyzerError(message, code="unexpected_error") from error
         return check_analysis(analysis)

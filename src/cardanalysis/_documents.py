@@ -21,8 +21,20 @@ from typing import Any
 
 from attrs import Attribute, field, frozen, validators
 
-from ._errors import ConfigurationError, DocumentError
-from ._validators import at_most, choose, count, entries, every, instance_of, is_text, positive, some_text, texts
+from ._errors import DocumentError, InvalidValue
+from ._validators import (
+    at_most,
+    choose,
+    count,
+    entries,
+    every,
+    instance_of,
+    is_text,
+    positive,
+    some_text,
+    texts,
+    writable,
+)
 
 __all__ = [
     "Block",
@@ -164,7 +176,7 @@ class Upload:
         modified_ns: When the file was last modified, as it was seen when the upload was made; None without a file.
     """
 
-    name: str = field(validator=some_text)
+    name: str = field(converter=writable, validator=some_text)
     media_type: str | None = field(default=None, validator=validators.optional(is_text))
     size: int = field(validator=count)
     context: UploadContext | None = field(default=None, validator=validators.optional(instance_of(UploadContext)))
@@ -295,7 +307,7 @@ class Upload:
 
 def _check_content(value: object, kind: type | tuple[type, ...], what: str, otherwise: str) -> None:
     if not isinstance(value, kind):
-        raise ConfigurationError(f"An upload's content must be {what} here, not {type(value).__name__}. {otherwise}.")
+        raise InvalidValue(f"An upload's content must be {what} here, not {type(value).__name__}. {otherwise}.")
 
 
 def _name_of(path: Path) -> str:
@@ -332,7 +344,7 @@ def _media_type_of(name: object) -> str | None:
 
 def _not_before_start(location: Location, attribute: Attribute[int], value: int) -> None:
     if value < location.start:
-        raise ConfigurationError(f"{attribute.name} must not be less than start.")
+        raise InvalidValue(f"{attribute.name} must not be less than start.")
 
 
 _place = validators.optional(positive)

@@ -4,6 +4,7 @@
 
     CardAnalysisError
     ├── ConfigurationError      (also a ValueError) an argument, key, model or setting that no retry can mend
+    │   ├── InvalidValue        a value does not fit the field of a model
     │   └── FingerprintMismatch the run was asked something else than what is asked now
     ├── DocumentError           one upload cannot be read
     ├── AnalyzerError           one document was read, but its analysis failed
@@ -34,6 +35,7 @@ __all__ = [
     "DocumentError",
     "FingerprintMismatch",
     "IllegalMove",
+    "InvalidValue",
     "ItemNotFound",
     "LeaseLost",
     "RunNotFound",
@@ -78,6 +80,17 @@ class ConfigurationError(CardAnalysisError, ValueError):
     def __init__(self, message: str, *, code: str = "configuration") -> None:
         super().__init__(message)
         self.code = code
+
+
+class InvalidValue(ConfigurationError):
+    """A value does not fit the field of a model. From an analyzer or a loader it fails that upload alone.
+
+    Args:
+        message: Which field it is and what fits; not the value, which may be secret.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code="invalid_value")
 
 
 class FingerprintMismatch(ConfigurationError):

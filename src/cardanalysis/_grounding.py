@@ -139,12 +139,16 @@ def _goes_on(before: str, after: str) -> bool:
         return spaced or (last.isnumeric() and first.isnumeric())
     if first == "'":
         return _in_word(last) and after[1:2].isalnum()
+    return _number_goes_on(before[-2:-1], last, first, after[1:2])
+
+
+def _number_goes_on(second_last: str, last: str, first: str, second: str) -> bool:
     if first in ".,":
-        return last.isdigit() and after[1:2].isdigit()
+        return last.isdigit() and second.isdigit()
     if last in ".,'":
-        return before[-2:-1].isdigit() and first.isdigit()
+        return second_last.isdigit() and first.isdigit()
     # A minus, not the dash of a range.
-    return last == "-" and first.isdigit() and not before[-2:-1].isalnum()
+    return last == "-" and first.isdigit() and not second_last.isalnum()
 
 
 def _in_word(character: str) -> bool:

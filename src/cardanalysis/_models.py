@@ -29,6 +29,7 @@ from ._validators import (
     positive,
     some_text,
     texts,
+    writable,
 )
 
 __all__ = [
@@ -225,7 +226,7 @@ class ItemError:
     """
 
     code: str = field(validator=is_text)
-    message: str = field(validator=is_text)
+    message: str = field(converter=writable, validator=is_text)
 
 
 @frozen(kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 from attrs import Attribute
 
-from ._errors import ConfigurationError
+from ._errors import InvalidValue
 
 _E = TypeVar("_E", bound=StrEnum)
 _T = TypeVar("_T")
@@ -19,36 +19,36 @@ Validator = Callable[[Any, "Attribute[Any]", Any], None]
 
 def is_text(_instance: object, attribute: Attribute[Any], value: object) -> None:
     if not isinstance(value, str):
-        raise ConfigurationError(f"{attribute.name} must be text, not {type(value).__name__}.")
+        raise InvalidValue(f"{attribute.name} must be text, not {type(value).__name__}.")
 
 
 def some_text(instance: object, attribute: Attribute[Any], value: object) -> None:
     is_text(instance, attribute, value)
     if not value:
-        raise ConfigurationError(f"{attribute.name} must not be empty.")
+        raise InvalidValue(f"{attribute.name} must not be empty.")
 
 
 def count(_instance: object, attribute: Attribute[Any], value: object) -> None:
     if type(value) is not int or value < 0:
-        raise ConfigurationError(f"{attribute.name} must be a whole number of at least 0.")
+        raise InvalidValue(f"{attribute.name} must be a whole number of at least 0.")
 
 
 def positive(_instance: object, attribute: Attribute[Any], value: object) -> None:
     if type(value) is not int or value < 1:
-        raise ConfigurationError(f"{attribute.name} must be a whole number of at least 1.")
+        raise InvalidValue(f"{attribute.name} must be a whole number of at least 1.")
 
 
 def dollars(_instance: object, attribute: Attribute[Any], value: object) -> None:
     if value is None:  # an unknown price
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= sys.float_info.max:
-        raise ConfigurationError(f"{attribute.name} must be a finite number of at least 0, or None.")
+        raise InvalidValue(f"{attribute.name} must be a finite number of at least 0, or None.")
 
 
 def at_most(limit: int) -> Validator:
     def check(_instance: object, attribute: Attribute[Any], value: object) -> None:
         if not isinstance(value, str) or len(value) > limit:
-            raise ConfigurationError(f"{attribute.name} must be text of at most {limit} characters.")
+            raise InvalidValue(f"{attribute.name} must be text of at most {limit} characters.")
 
     return check
 
@@ -56,7 +56,7 @@ def at_most(limit: int) -> Validator:
 def one_of(*choices: str) -> Validator:
     def check(_instance: object, attribute: Attribute[Any], value: object) -> None:
         if value not in choices:
-            raise ConfigurationError(f"{attribute.name} must be one of: {', '.join(choices)}.")
+            raise InvalidValue(f"{attribute.name} must be one of: {', '.join(choices)}.")
 
     return check
 
@@ -64,7 +64,7 @@ def one_of(*choices: str) -> Validator:
 def instance_of(kind: type[Any]) -> Validator:
     def check(_instance: object, attribute: Attribute[Any], value: object) -> None:
         if not isinstance(value, kind):
-            raise ConfigurationError(f"{attribute.name} must be {kind.__name__}, not {type(value).__name__}.")
+            raise InvalidValue(f"{attribute.name} must be {kind.__name__}, not {type(value).__name__}.")
 
     return check
 
@@ -74,10 +74,10 @@ def every(kind: type[Any]) -> Validator:
 
     def check(_instance: object, attribute: Attribute[Any], value: object) -> None:
         if not isinstance(value, tuple):
-            raise ConfigurationError(f"{attribute.name} must be a list, not {type(value).__name__}.")
+            raise InvalidValue(f"{attribute.name} must be a list, not {type(value).__name__}.")
         for entry in cast("tuple[object, ...]", value):
             if not isinstance(entry, kind):
-                raise ConfigurationError(f"{attribute.name} must hold {kind.__name__}, not {type(entry).__name__}.")
+                raise InvalidValue(f"{attribute.name} must hold {kind.__name__}, not {type(entry).__name__}.")
 
     return check
 
@@ -92,6 +92,11 @@ def texts(value: Iterable[str] | str) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else entries(value)
 
 
+def writable(value: str) -> str:
+    """For names and messages: half of a surrogate pair, which no store can hold, becomes a question mark."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
+
+
 def choose(kind: type[_E], value: str | None, name: str) -> _E | None:
     """A member by itself or by its value; None is no choice."""
     if value is None:
@@ -99,4 +104,4 @@ def choose(kind: type[_E], value: str | None, name: str) -> _E | None:
     try:
         return kind(value)
     except ValueError:
-        raise ConfigurationError(f"{name} must be one of: {', '.join(kind)}.") from None
+        raise InvalidValue(f"{name} must be one of: {', '.join(kind)}.") from None

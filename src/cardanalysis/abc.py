@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
 from ._documents import Document, Upload
-from ._errors import FingerprintMismatch, IllegalMove, ItemNotFound
+from ._errors import FingerprintMismatch, IllegalMove, InvalidValue, ItemNotFound
 from ._models import (
     Analysis,
     AnalysisRequest,
@@ -34,6 +34,7 @@ __all__ = [
     "Described",
     "FingerprintMismatch",
     "IllegalMove",
+    "InvalidValue",
     "ItemNotFound",
     "Loader",
     "NewItem",
