@@ -14,6 +14,7 @@ from cardanalysis import _errors
 from cardanalysis._errors import (
     AnalyzerError,
     CardAnalysisError,
+    CommitUnknown,
     ConfigurationError,
     DocumentError,
     FingerprintMismatch,
@@ -71,6 +72,12 @@ CASES: list[tuple[CardAnalysisError, str, dict[str, object], list[str]]] = [
         "illegal_move",
         {"old": "completed", "new": "pending"},
         ["item 'a1'", "from completed to pending", "Read it again"],
+    ),
+    (
+        CommitUnknown("cards.db", "SQLITE_IOERR_FSYNC"),
+        "commit_unknown",
+        {"reason": "SQLITE_IOERR_FSYNC"},
+        ["cards.db", "SQLITE_IOERR_FSYNC", "Check the disk"],
     ),
     (
         LeaseLost("r1", "a1", token=4),

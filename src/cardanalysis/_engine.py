@@ -18,7 +18,7 @@ from anyio import CancelScope, CapacityLimiter
 from anyio.abc import TaskGroup
 from attrs import define, field, frozen
 
-from ._errors import CardAnalysisError, ConfigurationError, LeaseLost, StoreError, VersionConflict
+from ._errors import CardAnalysisError, CommitUnknown, ConfigurationError, LeaseLost, StoreError, VersionConflict
 from ._models import Item, ItemError, NewItem, NewOutput, Run, Usage
 from ._owner import new_owner
 from ._status import ItemStatus, RunStatus, is_legal, settled_status
@@ -358,22 +358,28 @@ class Engine(Generic[_T]):
 
     async def _record(self, item: Item, outcome: Outcome | _Failure) -> None:
         try:
-            if isinstance(outcome, _Failure):
-                await self._store.fail_item(
-                    self._run_id, item.id, token=item.token, error=outcome.error, usage=outcome.usage
-                )
-                return
-            await self._store.complete_item(
-                self._run_id,
-                item.id,
-                token=item.token,
-                outputs=outcome.outputs,
-                usage=outcome.usage,
-                error=outcome.missing,
-                data=outcome.data,
-            )
+            try:
+                await self._write(item, outcome)
+            except CommitUnknown:
+                await self._write(item, outcome)  # under the same token it happens once
         except LeaseLost:
             logger.warning("Run %s: item %s was taken over; its result was dropped", self._run_id, item.id)
+
+    async def _write(self, item: Item, outcome: Outcome | _Failure) -> None:
+        token = item.token
+        if isinstance(outcome, _Failure):
+            error, usage = outcome.error, outcome.usage
+            await self._store.fail_item(self._run_id, item.id, token=token, error=error, usage=usage)
+            return
+        await self._store.complete_item(
+            self._run_id,
+            item.id,
+            token=token,
+            outputs=outcome.outputs,
+            usage=outcome.usage,
+            error=outcome.missing,
+            data=outcome.data,
+        )
 
     async def _hand_back(self, item: Item) -> None:
         with CancelScope(shield=True, deadline=anyio.current_time() + _RECORD_SECONDS):

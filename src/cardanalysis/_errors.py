@@ -13,6 +13,7 @@
         ├── ItemNotFound        (also a LookupError)
         ├── VersionConflict     somebody else changed the row first
         ├── IllegalMove         a status cannot follow the one the item has
+        ├── CommitUnknown       it cannot be told whether it was written
         └── LeaseLost           another worker owns the item now
 
 ``code`` is a stable lower-case word for programs; the message is for people and says what to do. Neither holds
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AnalyzerError",
     "CardAnalysisError",
+    "CommitUnknown",
     "ConfigurationError",
     "DocumentError",
     "FingerprintMismatch",
@@ -213,6 +215,26 @@ class IllegalMove(StoreError):
         super().__init__(f"{what} cannot go from {old} to {new}. Read it again and choose a move that exists.")
         self.old = old
         self.new = new
+
+
+class CommitUnknown(StoreError):
+    """The commit failed in a way that does not tell whether it happened.
+
+    Completing or failing an item under the same token may simply be called again: it happens once.
+
+    Args:
+        what: What was written to, such as the file's name.
+        reason: The backend's word for what happened.
+    """
+
+    default_code = "commit_unknown"
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(
+            f"{what}: the commit failed ({reason}), and whether it was written cannot be known. Check the disk, and "
+            "read what is stored before you write it again."
+        )
+        self.reason = reason
 
 
 class LeaseLost(StoreError):

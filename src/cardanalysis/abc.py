@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
 from ._documents import Document, Upload
-from ._errors import FingerprintMismatch, IllegalMove, InvalidValue, ItemNotFound
+from ._errors import CommitUnknown, FingerprintMismatch, IllegalMove, InvalidValue, ItemNotFound
 from ._models import (
     Analysis,
     AnalysisRequest,
@@ -31,6 +31,7 @@ from ._status import ItemStatus, RunStatus
 
 __all__ = [
     "Analyzer",
+    "CommitUnknown",
     "Described",
     "FingerprintMismatch",
     "IllegalMove",
@@ -115,8 +116,9 @@ class Store(Protocol):
     """Keeps runs, their items, outputs and events.
 
     Every method is one transaction: it happens wholly or not at all, also when its caller is cancelled or the process
-    dies. What a method returned is durable to the extent that the store promises. Any number of tasks may call at once.
-    A store is used inside ``async with``.
+    dies. Where a failing disk leaves it open whether it happened, `CommitUnknown` is raised. What a method returned is
+    durable to the extent that the store promises. Any number of tasks may call at once. A store is used inside
+    ``async with``.
 
     *Counters.* For every item status, the counter of that name is the number of items in it, and ``total`` that of
     all items. For every kind of output, the counter of that name is the number of outputs of that kind. They change in

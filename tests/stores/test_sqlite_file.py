@@ -9,16 +9,19 @@ import sys
 import tempfile
 import textwrap
 import threading
+from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
 
-from cardanalysis import Run, SQLiteStore, StoreError
-from cardanalysis.stores import _sqlite_file
+from cardanalysis import Run, SQLiteStore, StoreError, Upload, Usage, analyze_cards
+from cardanalysis.abc import CommitUnknown, NewItem, NewOutput
+from cardanalysis.stores import _sqlite_file, _sqlite_place
 from cardanalysis.stores._sqlite_file import SQLiteFile, explain
+from cardanalysis.testing import ScriptedAnalyzer
 
 
 async def make_run(path: Any, **asked: str) -> Run:
@@ -337,3 +340,118 @@ def test_an_error_is_told_by_its_code() -> None:
     assert explain(known, "some/cards.db").code == "io_error"
     unknown = explain(sqlite3.ProgrammingError("told so"), "some/cards.db")
     assert (unknown.code, str(unknown)) == ("sqlite", "cards.db: SQLite failed (ProgrammingError: told so).")
+
+
+class Failing:
+    """A connection whose commits fail after they happened, as on a disk that cannot sync."""
+
+    def __init__(self, connection: sqlite3.Connection, commits: int) -> None:
+        self.real = connection
+        self.left = commits
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        done = self.real.execute(sql, *values)
+        if sql == "COMMIT" and self.left:
+            self.left -= 1
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorname = "SQLITE_IOERR_FSYNC"
+            raise error
+        return done
+
+
+def fail_commits(store: SQLiteStore, commits: int) -> None:
+    file = store._file
+    file._connection = cast("sqlite3.Connection", Failing(file.connection, commits))
+
+
+@pytest.mark.anyio
+async def test_a_commit_that_fails_leaves_it_open(path: Path) -> None:
+    """An I/O error of the commit itself raises CommitUnknown; the same completion again changes nothing."""
+    async with SQLiteStore(path) as store:
+        await store.create_run("run", kind="test", fingerprint="f", asked={})
+        await store.add_items("run", [NewItem(id="a", name="a", position=0)])
+        (item,) = await store.claim("run", "me", lease_seconds=60)
+        fail_commits(store, 1)
+        outputs = [NewOutput(kind="cards", data={})]
+        with pytest.raises(CommitUnknown, match="SQLITE_IOERR_FSYNC"):
+            await store.complete_item("run", "a", token=item.token, outputs=outputs, usage=Usage(requests=1))
+        done = await store.complete_item("run", "a", token=item.token, outputs=outputs, usage=Usage(requests=1))
+        assert (done.status, done.usage.requests) == ("completed", 1)
+        assert (await store.get_run("run")).counters["cards"] == 1
+
+
+@pytest.mark.anyio
+async def test_a_run_goes_on_through_a_failing_commit(path: Path) -> None:
+    """A completion whose commit fails once is repeated by the engine, and counted once."""
+    async with SQLiteStore(path) as store:
+        complete = store.complete_item
+        failed = 0
+
+        async def complete_once_in_vain(*arguments: Any, **options: Any) -> Any:
+            nonlocal failed
+            failed += 1
+            if failed == 1:
+                fail_commits(store, 1)
+            return await complete(*arguments, **options)
+
+        store.complete_item = complete_once_in_vain  # type: ignore[method-assign]
+        uploads = [Upload.from_text(f"text {number}", f"{number}.txt") for number in range(3)]
+        run = await analyze_cards(uploads, store, 1, analyzer=ScriptedAnalyzer())
+    assert failed == 4
+    assert run.status == "succeeded"
+    assert dict(run.counters) == {"cards": 3, "completed": 3, "total": 3}
+    assert run.usage.requests == 3
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("what", ["deleted", "replaced"])
+async def test_a_file_that_is_no_longer_there_is_told(path: Path, what: str) -> None:
+    """SQLite would go on writing into a file that nobody finds again; the store refuses."""
+    async with SQLiteStore(path) as store:
+        await store.create_run("run", kind="test", fingerprint="f", asked={})
+        path.rename(path.with_suffix(".away"))
+        if what == "replaced":
+            path.write_bytes(b"")
+        with pytest.raises(StoreError, match="deleted, moved or replaced") as caught:
+            await store.increment("run", "n")
+        assert caught.value.code == "replaced"
+        path.with_suffix(".away").replace(path)
+        assert await store.increment("run", "n") == 1
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs"])
+def test_a_network_path_is_refused(path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file on a network file system raises network_path before it is made."""
+    mounts = path.with_name("mounts")
+    point = str(path.parent).replace(" ", "\\040")
+    mounts.write_text(f"/dev/vda / ext4 rw 0 0\nserver:/share {point} {kind} rw 0 0\nproc /proc proc rw 0 0\n")
+    monkeypatch.setattr(_sqlite_place, "_MOUNTS", mounts)
+    error = refusal(path)
+    assert error.code == "network_path"
+    assert kind in str(error)
+    assert not path.exists()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("reader", [False, True])
+async def test_the_log_is_kept_short(path: Path, monkeypatch: pytest.MonkeyPatch, reader: bool) -> None:
+    """The log is written back when it has grown, under the write lock and not by SQLite's own way; readers go on."""
+    monkeypatch.setattr(_sqlite_file, "_LOG_BYTES", 100_000)
+    monkeypatch.setattr(_sqlite_file, "_BUSY_SECONDS", 0.05)
+    async with SQLiteStore(path) as store:
+        await store.create_run("run", kind="test", fingerprint="f", asked={})
+        assert store._file.connection.execute("PRAGMA wal_autocheckpoint").fetchone()[0] == 0
+        with closing(sqlite3.connect(path)) as other:
+            if reader:
+                other.execute("BEGIN")
+                other.execute("SELECT count(*) FROM events").fetchone()
+            for number in range(40):
+                await store.append_event("run", "note", data={"text": "x" * 10_000, "number": number})
+            size = path.with_name("cards.db-wal").stat().st_size
+            assert size > 400_000 if reader else size < 300_000
+            if reader:
+                other.rollback()
+        assert len(await store.events("run")) == 41

@@ -9,8 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from .._errors import StoreError
+from .._errors import CommitUnknown, StoreError
 from ._group_commit import Write
+from ._sqlite_place import SQLitePlace
 
 __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "SQLiteFile", "explain"]
 
@@ -19,6 +20,8 @@ APPLICATION_ID: Final = 0x63617264
 SCHEMA_VERSION: Final = 1
 _OLDEST_SQLITE: Final = (3, 37, 0)  # STRICT tables
 _BUSY_SECONDS: Final = 30.0
+_LOG_BYTES: Final = 4_194_304
+"""Size of the write-ahead log from which it is written back into the database."""
 
 
 class _Undone(Exception):
@@ -36,6 +39,7 @@ class SQLiteFile:
     def __init__(self, path: str, *, synchronous: str) -> None:
         self.path = path
         self._synchronous = synchronous
+        self._place = SQLitePlace(path)
         self._connection: sqlite3.Connection | None = None
         self._lock = threading.Lock()
 
@@ -63,7 +67,9 @@ class SQLiteFile:
                 raise StoreError(
                     "The store is open already. Enter it once and hand it on, or make another one.", code="store_open"
                 )
+            self._place.check_local()
             self._connection = self._connect()
+            self._place.remember()
 
     def close(self) -> None:
         """Close the connection."""
@@ -82,6 +88,7 @@ class SQLiteFile:
                 for write in batch:
                     write.error = None
                     self._transact([write])
+            self._keep_log_short()
 
     def _connect(self) -> sqlite3.Connection:
         try:
@@ -102,11 +109,12 @@ class SQLiteFile:
     def _transact(self, batch: Sequence[Write[sqlite3.Connection]]) -> None:
         try:
             connection = self.connection
+            self._place.check_same()
             connection.execute("BEGIN IMMEDIATE")
             try:
                 for write in batch:
                     self._attempt(connection, write)
-                connection.execute("COMMIT")
+                self._commit(connection)
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
@@ -116,6 +124,28 @@ class SQLiteFile:
                 raise
             for write in batch:
                 write.error = write.error or self._told(error)
+
+    def _commit(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            # When the sync fails, the transaction is in the log all the same, and a crash may bring it back.
+            if _name_of(error).startswith("SQLITE_IOERR"):
+                raise CommitUnknown(Path(self.path).name, _name_of(error)) from error
+            raise
+
+    def _keep_log_short(self) -> None:
+        """Write the log back into the database when it has grown.
+
+        SQLite's own way of doing so may run while another connection begins the log anew, which can damage the file in
+        versions before 3.51.3 (https://sqlite.org/wal.html#walresetbug). It is turned off, and this way holds the write
+        lock meanwhile.
+        """
+        try:
+            if self._connection is not None and Path(f"{self.path}-wal").stat().st_size >= _LOG_BYTES:
+                self._connection.execute("PRAGMA wal_checkpoint(FULL)")
+        except (OSError, sqlite3.Error):
+            return  # what was committed is safe in the log; the next commit tries again
 
     def _attempt(self, connection: sqlite3.Connection, write: Write[sqlite3.Connection]) -> None:
         connection.execute("SAVEPOINT write")
@@ -141,6 +171,7 @@ class SQLiteFile:
         connection.row_factory = sqlite3.Row
         self._check_ours(connection)
         connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # see _keep_log_short
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("BEGIN IMMEDIATE")
@@ -192,8 +223,13 @@ _REASONS: Final = {
 
 def explain(error: sqlite3.Error, path: str) -> StoreError:
     """Say what an SQLite error means for the store at a path, by its error code and not by its text."""
-    name = getattr(error, "sqlite_errorname", None) or type(error).__name__
+    name = _name_of(error)
     for prefix, (code, reason) in _REASONS.items():
         if name.startswith(prefix):
             return StoreError(f"{Path(path).name}: {reason} ({name}).", code=code)
     return StoreError(f"{Path(path).name}: SQLite failed ({name}: {error}).", code="sqlite")
+
+
+def _name_of(error: sqlite3.Error) -> str:
+    """SQLite's own name of an error, or the module's where it did not come from SQLite."""
+    return getattr(error, "sqlite_errorname", None) or type(error).__name__
