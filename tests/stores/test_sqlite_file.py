@@ -429,6 +429,8 @@ def test_a_network_path_is_refused(path: Path, kind: str, monkeypatch: pytest.Mo
     point = str(path.parent).replace(" ", "\\040")
     mounts.write_text(f"/dev/vda / ext4 rw 0 0\nserver:/share {point} {kind} rw 0 0\nproc /proc proc rw 0 0\n")
     monkeypatch.setattr(_sqlite_place, "_MOUNTS", mounts)
+    monkeypatch.chdir(path.parent)
+    assert anyio.run(make_run, ":memory:").id == "run"
     error = refusal(path)
     assert error.code == "network_path"
     assert kind in str(error)
@@ -455,3 +457,41 @@ async def test_the_log_is_kept_short(path: Path, monkeypatch: pytest.MonkeyPatch
             if reader:
                 other.rollback()
         assert len(await store.events("run")) == 41
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("reader", [False, True])
+async def test_the_log_is_not_written_back_by_every_commit(
+    path: Path, monkeypatch: pytest.MonkeyPatch, reader: bool
+) -> None:
+    """Once it has been tried, writing back waits for the log to grow again, also where a reader stood in the way."""
+    monkeypatch.setattr(_sqlite_file, "_LOG_BYTES", 100_000)
+    monkeypatch.setattr(_sqlite_file, "_BUSY_SECONDS", 0.01)
+    async with SQLiteStore(path) as store:
+        await store.create_run("run", kind="test", fingerprint="f", asked={})
+        with closing(sqlite3.connect(path)) as other:
+            if reader:
+                other.execute("BEGIN")
+                other.execute("SELECT count(*) FROM events").fetchone()
+            await store.append_event("run", "note", data={"text": "x" * 150_000})
+            said: list[str] = []
+            store._file.connection.set_trace_callback(said.append)
+            for _ in range(5):
+                await store.increment("run", "n")
+            store._file.connection.set_trace_callback(None)
+        assert len([statement for statement in said if statement == "COMMIT"]) == 5
+        assert [statement for statement in said if "checkpoint" in statement] == []
+
+
+@pytest.mark.anyio
+async def test_a_relative_path_stays_the_same_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that changes its folder after the store was made goes on with the same file."""
+    monkeypatch.chdir(path.parent)
+    store = SQLiteStore("cards.db")
+    monkeypatch.chdir("/")
+    async with store:
+        await store.create_run("run", kind="test", fingerprint="f", asked={})
+    monkeypatch.chdir(path.parent)
+    async with store:
+        monkeypatch.chdir("/")
+        assert (await store.get_run("run")).id == "run"

@@ -37,9 +37,11 @@ class SQLiteFile:
     """
 
     def __init__(self, path: str, *, synchronous: str) -> None:
-        self.path = path
+        # The file stays the same when the process changes its folder.
+        self.path = path if path == ":memory:" else str(Path(path).absolute())
         self._synchronous = synchronous
-        self._place = SQLitePlace(path)
+        self._place = SQLitePlace(self.path)
+        self._log_limit = _LOG_BYTES
         self._connection: sqlite3.Connection | None = None
         self._lock = threading.Lock()
 
@@ -142,10 +144,15 @@ class SQLiteFile:
         lock meanwhile.
         """
         try:
-            if self._connection is not None and Path(f"{self.path}-wal").stat().st_size >= _LOG_BYTES:
-                self._connection.execute("PRAGMA wal_checkpoint(FULL)")
+            if self._connection is not None and self._log_size() >= self._log_limit:
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                # While somebody reads, the log cannot be emptied; that is tried again when it has grown by as much.
+                self._log_limit = self._log_size() + _LOG_BYTES
         except (OSError, sqlite3.Error):
             return  # what was committed is safe in the log; the next commit tries again
+
+    def _log_size(self) -> int:
+        return Path(f"{self.path}-wal").stat().st_size
 
     def _attempt(self, connection: sqlite3.Connection, write: Write[sqlite3.Connection]) -> None:
         connection.execute("SAVEPOINT write")

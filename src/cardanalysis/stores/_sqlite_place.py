@@ -10,6 +10,7 @@ from .._errors import StoreError
 
 __all__ = ["SQLitePlace"]
 
+_IN_MEMORY: Final = ":memory:"
 _MOUNTS: Final = Path("/proc/self/mounts")
 _NETWORK: Final = frozenset(
     {"9p", "afs", "ceph", "cifs", "davfs", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs", "gpfs"}
@@ -35,6 +36,8 @@ class SQLitePlace:
         Raises:
             StoreError: With code ``network_path``.
         """
+        if self._path == _IN_MEMORY:
+            return
         share = os.name == "nt" and self._path.startswith(("\\\\", "//"))
         kind = "a share" if share else _file_system(self._path)
         if share or kind in _NETWORK:
@@ -62,7 +65,7 @@ class SQLitePlace:
             )
 
     def _identity(self) -> tuple[int, int] | None:
-        if self._path == ":memory:":
+        if self._path == _IN_MEMORY:
             return None
         try:
             stat = Path(self._path).stat()

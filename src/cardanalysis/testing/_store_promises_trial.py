@@ -18,7 +18,30 @@ from .._models import Event, Item, ItemError, NewItem, NewOutput, Output, Run, U
 from .._status import ACTIVE, RUN_MOVES, ItemStatus, RunStatus
 from ..abc import Store
 
-__all__ = ["ManualClock", "Promise", "Promises", "Snapshot", "StoreMaker", "Trial", "check", "equal", "trial"]
+__all__ = [
+    "BROKEN",
+    "LEASE_SECONDS",
+    "MISSING",
+    "USAGE",
+    "ManualClock",
+    "Promise",
+    "Promises",
+    "Snapshot",
+    "StoreMaker",
+    "Trial",
+    "all_at_once",
+    "at_once",
+    "cards",
+    "check",
+    "equal",
+    "ids",
+    "interrupted",
+    "pick",
+    "raises",
+    "repeated",
+    "titles",
+    "trial",
+]
 
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=Exception)
