@@ -209,7 +209,7 @@ async def test_a_result_that_comes_in_spite_of_the_timeout_is_kept() -> None:
 
 
 async def test_statuses_are_told_truthfully() -> None:
-    """All failed is failed, none failed is succeeded, and only skipped counts as succeeded."""
+    """All failed is failed, some failed is partial, and what is only skipped does not count against success."""
     none = await analyze_cards(
         texts(2), MemoryStore(), analyzer=ScriptedAnalyzer(lambda _: (_ for _ in ()).throw(ValueError()))
     )
@@ -219,6 +219,10 @@ async def test_statuses_are_told_truthfully() -> None:
     assert some.status is RunStatus.PARTIAL
     assert some.items[0].error is not None
     assert some.items[0].error.code == "empty"
+    copies = [Upload.from_text("same", f"{name}.txt") for name in "abc"]
+    skipped = await analyze_cards(copies, MemoryStore(), analyzer=ScriptedAnalyzer())
+    assert skipped.counters["skipped"] == 2
+    assert skipped.status is RunStatus.SUCCEEDED
 
 
 async def test_the_same_content_is_analyzed_once(open_store: Any) -> None:
@@ -517,9 +521,11 @@ async def test_a_loader_that_raises_anything_fails_that_upload_alone() -> None:
     assert run.items[0].error.message.startswith("Document 0.txt: it could not be loaded (KeyError)")
 
 
-@pytest.mark.parametrize("anyio_backend", ["trio"], indirect=False)
-async def test_it_runs_in_a_plain_trio_program(anyio_backend: str) -> None:
+def test_it_runs_in_a_plain_trio_program() -> None:
     """Nothing but trio's own loop is needed."""
-    assert anyio_backend == "trio"
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(lambda: analyze_cards(texts(2), MemoryStore(), analyzer=ScriptedAnalyzer()))
+
+    async def main() -> None:
+        run = await analyze_cards(texts(2), MemoryStore(), analyzer=ScriptedAnalyzer())
+        assert run.status is RunStatus.SUCCEEDED
+
+    trio.run(main)

@@ -144,7 +144,7 @@ def test_parts_do_not_know_each_other() -> None:
 def test_the_engine_knows_the_seams_only() -> None:
     """The engine meets stores and analyzers through abc; what it imports besides are models and small helpers."""
     known = {part_of(each.target) for each in own() if part_of(each.module) == "_engine"}
-    assert known <= BASE | SEAMS | {"_owner", "_pacing"}
+    assert known <= BASE | SEAMS | {"_cancellation", "_owner", "_pacing"}
 
 
 def test_only_the_command_imports_the_package() -> None:
@@ -193,9 +193,9 @@ def test_sqlite_is_known_to_the_stores_only() -> None:
 
 
 def test_no_event_loop_is_named() -> None:
-    """Asynchronous code is written on anyio; only the servers for tests, in threads of their own, choose their loop."""
+    """Code is written on anyio; servers for tests choose a loop, and asyncio is asked of a bare cancellation."""
     naming = {part_of(each.module) for each in imports() if each.target.split(".")[0] in ("asyncio", "trio")}
-    assert naming <= {"testing"}
+    assert naming <= {"_cancellation", "testing"}
 
 
 @pytest.mark.parametrize("package", ["anthropic", "cattrs", "sqlite3", "pytest", "hypothesis"])

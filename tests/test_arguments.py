@@ -82,12 +82,7 @@ def test_seconds_are_any_number_above_zero(value: float) -> None:
     assert type(seconds) is float
 
 
-def test_none_is_no_limit_of_time() -> None:
-    """None stays None."""
-    assert as_seconds(None, "item_timeout") is None
-
-
-@pytest.mark.parametrize("wrong", [0, 0.0, -1, -0.5, math.nan, math.inf, -math.inf, True, "5", [], 10**400])
+@pytest.mark.parametrize("wrong", [None, 0, 0.0, -1, -0.5, math.nan, math.inf, -math.inf, True, "5", [], 10**400])
 def test_seconds_that_make_no_sense_are_refused(wrong: Any) -> None:
     """The message names the argument."""
     with pytest.raises(ConfigurationError, match=r"^lease_seconds must be a number of seconds above 0"):

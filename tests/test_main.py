@@ -110,6 +110,24 @@ def test_the_same_command_again_does_nothing_twice(folder: Path, capsys: pytest.
     assert "Nothing was left to do." in capsys.readouterr().out
 
 
+def test_what_cannot_be_read_in_a_folder_is_passed_over(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A broken link among the files of a folder is told and does not stop the others."""
+    (folder / "link.md").symlink_to("/no/such/file")
+    assert main([str(folder), "--analyzer", "outline"]) == 0
+    out, err = capsys.readouterr()
+    assert "Uploads: 2 (2 completed)" in out
+    assert "passed over: link.md: there is no such file" in err
+
+
+def test_a_document_cannot_command_the_terminal(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Control characters of a document are shown as such and not sent."""
+    (folder / "evil.txt").write_text("The system must \033[2J\033[31mclear the screen.\n")
+    assert main([str(folder), "--analyzer", "outline"]) == 0
+    out = capsys.readouterr().out
+    assert "\033" not in out
+    assert "clear the screen" in out
+
+
 def test_its_own_store_is_no_document(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A store in the folder that is analyzed is passed over."""
     for _ in range(2):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from . import (
     Analyzer,
     CardAnalysisError,
     ConfigurationError,
+    DocumentError,
     OutlineAnalyzer,
     Run,
     RunStatus,
@@ -41,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 if every upload has its cards, 1 if some do not, 2 if nothing could be begun, 130 after Ctrl-C.
     """
     options = _options(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is no reason to fail
+            stream.reconfigure(errors="replace")
     try:
         run = anyio.run(_analyze, options)
     except CardAnalysisError as error:
@@ -49,7 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nStopped. Run the same command again to go on where it stopped.", file=sys.stderr)
         return 130
-    _print(run, options)
+    try:
+        _print(run, options)
+    except OSError as error:
+        print(f"error: the results are in {options.store}, but could not be written: {error}", file=sys.stderr)
+        return 2
     return 0 if run.status is RunStatus.SUCCEEDED else 1
 
 
@@ -58,8 +67,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.model is not None and options.analyzer == "outline":
         parser.error("--model goes with claude, not with the outline rules")
-    if options.json is not None and not options.json.parent.is_dir():
-        parser.error(f"--json: there is no folder {str(options.json.parent)!r}")
+    if options.json is not None and (options.json.is_dir() or not options.json.parent.is_dir()):
+        parser.error(f"--json: no file can be written at {str(options.json)!r}")
     return options
 
 
@@ -90,7 +99,7 @@ async def _analyze(options: argparse.Namespace) -> Run:
     paths = [path for given in options.paths for path in _files(given) if path.resolve() not in own]
     if not paths:
         raise ConfigurationError("There are no files in the folders given.")
-    uploads = [Upload.from_path(path) for path in paths]
+    uploads = list(_uploads(paths, options.paths))
     analyzer = _analyzer(options)
     async with SQLiteStore(options.store) as store:
         return await analyze_cards(
@@ -104,6 +113,17 @@ async def _analyze(options: argparse.Namespace) -> Run:
             retry_failed=options.retry_failed,
             accept_changes=options.accept_changes,
         )
+
+
+def _uploads(paths: Sequence[Path], named: Sequence[Path]) -> Iterator[Upload]:
+    """What can be read. Of what was only found in a folder, the rest is told and passed over."""
+    for path in paths:
+        try:
+            yield Upload.from_path(path)
+        except DocumentError as error:
+            if path in named:
+                raise
+            print(f"passed over: {error}", file=sys.stderr)
 
 
 def _files(path: Path) -> Iterator[Path]:

@@ -79,7 +79,8 @@ async def analyze_cards(
         run_id: Names the run. A new name, or none, begins a run; a known one resumes it.
         on_event: Called with every event of the run from now on, in order. It may be a coroutine function; what it
             raises is logged and does not hurt the run.
-        item_timeout: Seconds that one upload may take from loading to its cards, or None.
+        item_timeout: Seconds that one upload may take from loading to its cards, or None. An analyzer that blocks the
+            event loop cannot be interrupted.
         max_cards: The most cards wanted from one upload.
         context: What is known about every upload that has no context of its own.
         loader: Turns uploads into documents. The default reads text, Markdown, CSV and TSV.
@@ -101,8 +102,8 @@ async def analyze_cards(
         Exception: Whatever the iterable raised; what was in work is finished first.
     """
     limiter = as_limiter(limit)
-    item_timeout = as_seconds(item_timeout, "item_timeout")
-    lease = as_seconds(lease_seconds, "lease_seconds") or 60.0
+    item_timeout = None if item_timeout is None else as_seconds(item_timeout, "item_timeout")
+    lease = as_seconds(lease_seconds, "lease_seconds")
     request = AnalysisRequest(max_cards=max_cards, context=context)
     check_uploads(uploads)
     check_store(store)
@@ -225,24 +226,28 @@ async def _ground(cards: Sequence[Card], document: Document) -> list[Card]:
     return await to_thread.run_sync(work) if len(document.text) > _INLINE else work()
 
 
+_Seen = dict[str, dict[str | None, tuple[int, str]]]
+"""For each content and each media type it came with: how often, and the id of its item."""
+
+
 async def _entries(uploads: Iterable[Upload] | AsyncIterable[Upload]) -> AsyncGenerator[list[Entry[Upload]], None]:
     """The uploads as items of the run: a list in batches with the largest first, an iterator one by one."""
-    seen: dict[str, int] = {}
+    seen: _Seen = {}
     async with aclosing(_batches(uploads)) as batches:
         async for batch in batches:
             yield [await _entry(position, upload, seen) for position, upload in batch]
 
 
-async def _entry(position: int, upload: Upload, seen: dict[str, int]) -> Entry[Upload]:
+async def _entry(position: int, upload: Upload, seen: _Seen) -> Entry[Upload]:
     upload_id = await _id_of(upload)
-    copies = seen[upload_id] = seen.get(upload_id, 0) + 1
-    new = NewItem(
-        id=upload_id if copies == 1 else f"{upload_id}~{copies}",
-        name=upload.name,
-        position=position,
-        size=upload.size,
-    )
-    skip = None if copies == 1 else {"reason": "duplicate", "same_as": upload_id}
+    copies = seen.setdefault(upload_id, {})
+    # The same content as another type is another document, such as a table that was given as text before.
+    known = copies.get(upload.media_type)
+    number = sum(count for count, _ in copies.values()) + 1
+    item_id = upload_id if number == 1 else f"{upload_id}~{number}"
+    copies[upload.media_type] = (1, item_id) if known is None else (known[0] + 1, known[1])
+    new = NewItem(id=item_id, name=upload.name, position=position, size=upload.size)
+    skip = None if known is None else {"reason": "duplicate", "same_as": known[1]}
     return Entry(new=new, payload=upload, skip=skip)
 
 
@@ -300,7 +305,14 @@ def _asked(analyzer: Analyzer, request: AnalysisRequest) -> Mapping[str, Any]:
     """What the cards depend on; a run is resumed only with the same."""
     described: Mapping[str, Any] = analyzer.describe() if isinstance(analyzer, Described) else {}
     context = None if request.context is None else request.context.to_dict()
-    return {"analyzer": analyzer.name, **described, "max_cards": request.max_cards, "context": context}
+    asked = {"analyzer": analyzer.name, **described, "max_cards": request.max_cards, "context": context}
+    for name, value in asked.items():
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError):
+            message = f"describe() of {analyzer.name} must give JSON values; {name} is none."
+            raise ConfigurationError(message) from None
+    return asked
 
 
 def _digest(asked: Mapping[str, Any]) -> str:

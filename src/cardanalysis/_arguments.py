@@ -36,14 +36,12 @@ def as_limiter(limit: int | CapacityLimiter) -> CapacityLimiter:
     return CapacityLimiter(limit)
 
 
-def as_seconds(value: float | None, name: str) -> float | None:
-    """Return a duration that makes sense, or None for none.
+def as_seconds(value: float, name: str) -> float:
+    """Return a duration that makes sense.
 
     Raises:
         ConfigurationError: It is not a finite number above 0.
     """
-    if value is None:
-        return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= sys.float_info.max:
         raise ConfigurationError(f"{name} must be a number of seconds above 0, not {value!r}.")
     return float(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from typing import cast
 
@@ -22,6 +21,8 @@ def is_cancellation(error: BaseException) -> bool:
 def _is_cancelled() -> bool:
     if anyio.current_effective_deadline() == -math.inf:
         return True
+    import asyncio  # loaded already where it matters
+
     try:
         task = asyncio.current_task()
     except RuntimeError:  # not on asyncio

@@ -32,7 +32,8 @@ class Progress:
         if event.type == "item_status" and ItemStatus(event.data["to"]).is_terminal:
             self._done += 1
             count = f"[{self._done}/{max(self._total, self._done)}]"
-            print(f"{count} {event.data['to']:<9} {event.data['name']}{_detail(event)}", file=self._stream, flush=True)
+            line = f"{count} {event.data['to']:<9} {_shown(event.data['name'])}{_detail(event)}"
+            print(line, file=self._stream, flush=True)
 
 
 def _detail(event: Event) -> str:
@@ -48,7 +49,7 @@ def cards_table(cards: Iterable[Card], names: dict[str, str], *, width: int = 10
         names: Names of the uploads by their ids.
         width: Columns of the terminal, at least 40.
     """
-    rows = [(str(card.priority or ""), card.title, _source(card, names)) for card in cards]
+    rows = [(str(card.priority or ""), _shown(card.title), _shown(_source(card, names))) for card in cards]
     if not rows:
         return "No cards."
     rows.sort(key=lambda row: _RANKS.get(row[0], 3))
@@ -74,7 +75,7 @@ def summary(run: Run) -> str:
         f"Uploads: {counters['total']} ({', '.join(parts) or 'none'})",
         f"Cards: {counters['cards']}",
     ]
-    lines += [f"  {item.status} {item.name}: {_reason(item, item.error)}" for item in run.items if item.error]
+    lines += [_shown(f"  {item.status} {item.name}: {_reason(item, item.error)}") for item in run.items if item.error]
     tokens = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     lines.append(f"Requests: {usage.requests}, tokens: {tokens:,} in, {usage.output_tokens:,} out, {_cost(usage.cost)}")
     lines.append(_time(run))
@@ -93,17 +94,22 @@ def _time(run: Run) -> str:
     """How long the last call took, and how long its uploads would have taken one after the other."""
     if run.started_at is None or run.finished_at is None:
         return "Time: not finished"
-    seconds = (run.finished_at - run.started_at).total_seconds()
+    seconds = max(0.0, (run.finished_at - run.started_at).total_seconds())
     alone = sum(_worked(item) for item in run.items if item.started_at and item.started_at >= run.started_at)
     if not alone:
         return "Nothing was left to do."
-    if alone < 1.0:  # too little to tell a speedup from the overhead
+    if alone < 1.0 or not seconds:  # too little to tell a speedup from the overhead
         return f"Time: {seconds:.1f} s"
     return f"Time: {seconds:.1f} s, {alone / seconds:.1f}x as fast as one after the other ({alone:.1f} s)"
 
 
 def _worked(item: Item) -> float:
     return item.duration_seconds or 0.0
+
+
+def _shown(text: str) -> str:
+    """A text without characters that a terminal obeys instead of showing them."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def _count(number: int, noun: str) -> str:

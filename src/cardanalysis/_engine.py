@@ -11,17 +11,18 @@ import logging
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 import anyio
-from anyio import CancelScope, CapacityLimiter
+from anyio import CancelScope, CapacityLimiter, to_thread
 from anyio.abc import TaskGroup
 from attrs import define, field, frozen
 
+from ._cancellation import exit_in, is_cancellation
 from ._errors import CardAnalysisError, CommitUnknown, ConfigurationError, LeaseLost, StoreError, VersionConflict
 from ._models import Item, ItemError, NewItem, NewOutput, Run, Usage
-from ._owner import new_owner
-from ._status import ItemStatus, RunStatus, is_legal, settled_status
+from ._owner import new_owner, retire_owner
+from ._status import ItemStatus, RunStatus, is_legal, settled_status, unfinished
 from .abc import Store
 
 __all__ = ["Engine", "Entry", "Job", "Outcome"]
@@ -32,6 +33,10 @@ _T = TypeVar("_T")
 
 _RECORD_SECONDS = 30.0
 """How long a cancelled run may take to hand its items back."""
+_INTERRUPTED = "It was interrupted."
+"""Why a run is cancelled whose worker was cancelled, which is no reason for another worker to stop."""
+_UNSTORABLE = ("not_json", "not_storable", "too_big")
+"""Codes of store errors that are the fault of what was to be stored."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -141,11 +146,13 @@ class Engine(Generic[_T]):
         self._lease_seconds = lease_seconds
         self._retry_failed = retry_failed
         self._changed = changed
-        self._owner = new_owner()
+        self._owner = ""
         self._jobs: dict[str, Job[_T]] = {}
         self._elsewhere: list[Entry[_T]] = []
         self._feeding = CancelScope()
         self._working = CancelScope()
+        self._idle = anyio.Event()
+        self._fed = False
         self._stopped_by: BaseException | None = None
         self._cancelled = False
 
@@ -164,8 +171,9 @@ class Engine(Generic[_T]):
             StoreError: The store failed.
             Exception: Whatever `batches` raised. In each case the items in work were finished first.
         """
-        await self._begin()
+        self._owner = await to_thread.run_sync(new_owner)
         try:
+            await self._begin()
             async with anyio.create_task_group() as background:
                 background.start_soon(self._keep_leases)
                 with self._working:
@@ -173,15 +181,19 @@ class Engine(Generic[_T]):
                         with self._feeding:
                             await self._feed(batches, jobs)
                 background.cancel_scope.cancel()
-        except BaseException:
+            if self._stopped_by is None:
+                return await self._settle(cancelled=self._cancelled)
+        except BaseException as error:
             # Cancelled from outside, or told to exit: every job has handed its item back by now.
-            with CancelScope(shield=True, deadline=anyio.current_time() + _RECORD_SECONDS):
-                await self._settle(cancelled=True)
+            await self._settle_at_last(error, cancelled=True)
+            leaf = exit_in(error)
+            if leaf is not None:
+                raise leaf from None
             raise
-        run = await self._settle(cancelled=self._cancelled)
-        if self._stopped_by is not None:
-            raise self._stopped_by
-        return run
+        finally:
+            retire_owner(self._owner)
+        await self._settle_at_last(self._stopped_by, cancelled=self._cancelled)
+        raise self._stopped_by
 
     # -- the run -------------------------------------------------------------------------------------------------
 
@@ -189,22 +201,37 @@ class Engine(Generic[_T]):
         run = await self._store.get_run(self._run_id)
         if run.status is RunStatus.RUNNING:  # its last worker died, or another one is at it
             await self._store.append_event(self._run_id, "run_resumed")
+        await self._set_running(run)
+
+    async def _set_running(self, run: Run) -> None:
         while run.status is not RunStatus.RUNNING:
             with suppress(VersionConflict):
                 await self._store.update_run(self._run_id, RunStatus.RUNNING, version=run.version)
             run = await self._store.get_run(self._run_id)
         self._changed()
 
+    async def _settle_at_last(self, cause: BaseException, *, cancelled: bool) -> None:
+        """Settle the run while an exception is under way, which nothing may replace."""
+        with CancelScope(shield=True, deadline=anyio.current_time() + _RECORD_SECONDS):
+            try:
+                await self._settle(cancelled=cancelled)
+            except Exception as error:
+                names = type(error).__name__, type(cause).__name__
+                logger.warning("Run %s: its end could not be recorded (%s) after %s", self._run_id, *names)
+
     async def _settle(self, *, cancelled: bool) -> Run:
         """Give the run its status, unless somebody else still works on it."""
-        error = None if self._stopped_by is None else _explain(self._stopped_by).message
         while True:
             run = await self._store.get_run(self._run_id)
             settled = settled_status(run.counters, stopped=self._stopped_by is not None)
             if settled is None:
                 return run
-            wanted = RunStatus.CANCELLED if cancelled else settled
-            if run.status in (wanted, RunStatus.CANCELLED):
+            wanted, error = settled, None
+            if cancelled and not (self._fed and unfinished(run.counters) == 0):
+                wanted, error = RunStatus.CANCELLED, _INTERRUPTED
+            if self._stopped_by is not None:
+                error = _explain(self._stopped_by).message
+            if run.status is wanted or _was_cancelled(run):
                 return run
             # Another worker may have settled the run before this one added to it; from its end it has to start again.
             status = wanted if run.status is RunStatus.RUNNING else RunStatus.RUNNING
@@ -226,14 +253,17 @@ class Engine(Generic[_T]):
             before = list(self._jobs.values())
             try:
                 renewal = await self._store.renew(self._run_id, self._owner, lease_seconds=self._lease_seconds)
-            except StoreError as error:
-                logger.warning("Run %s: the leases could not be renewed (%s)", self._run_id, error.code)
+                run = await self._store.get_run(self._run_id) if renewal.stop else None
+                if run is not None and not _was_cancelled(run):  # only another worker of the run was stopped
+                    await self._set_running(run)
+            except Exception as error:
+                logger.warning("Run %s: the leases could not be renewed (%s)", self._run_id, type(error).__name__)
                 continue
             for job in before:
                 if job.item.id not in renewal.held and self._jobs.get(job.item.id) is job:
                     job.lost = True
                     job.scope.cancel()
-            if renewal.stop:
+            if run is not None and _was_cancelled(run):
                 self._cancelled = True
                 self._working.cancel()
 
@@ -247,10 +277,12 @@ class Engine(Generic[_T]):
                     self._changed()
                     for entry, item in zip(batch, items, strict=True):
                         await self._offer(entry, item, jobs)
-            while self._elsewhere:
+            self._fed = True
+            # What is in work may yet be lost to another worker, and has to be looked after until it has an outcome.
+            while self._elsewhere or self._jobs:
                 await self._look_elsewhere(jobs)
         except BaseException as error:
-            if _is_cancelled():
+            if is_cancellation(error):
                 raise
             self._stop(error)  # raised again when the items in work are done
 
@@ -268,7 +300,10 @@ class Engine(Generic[_T]):
 
     async def _start(self, entry: Entry[_T], jobs: TaskGroup) -> bool:
         """Take a slot, claim the item and start its task; False if somebody else has it."""
-        await self._limiter.acquire_on_behalf_of(entry)
+        try:
+            self._limiter.acquire_on_behalf_of_nowait(entry)  # without a turn of the event loop, if there is a slot
+        except anyio.WouldBlock:
+            await self._limiter.acquire_on_behalf_of(entry)
         try:
             claimed = await self._store.claim(
                 self._run_id, self._owner, lease_seconds=self._lease_seconds, item_ids=(entry.new.id,)
@@ -285,7 +320,10 @@ class Engine(Generic[_T]):
         return True
 
     async def _look_elsewhere(self, jobs: TaskGroup) -> None:
-        """Try the items again that other workers had, and wait a little if they still have some."""
+        """Try the items again that other workers had; wait a little if they still have some, or for the own ones."""
+        if not self._elsewhere:
+            self._idle = anyio.Event()
+            await self._idle.wait()
         waiting, self._elsewhere = self._elsewhere, []
         for entry in waiting:
             item = await self._store.get_item(self._run_id, entry.new.id)
@@ -316,13 +354,17 @@ class Engine(Generic[_T]):
             unrecorded = await self._attempt(job)
             if unrecorded is not None:
                 with CancelScope(shield=True):
-                    await self._record(job.item, unrecorded)
+                    await self._record(job, unrecorded)
         except (ConfigurationError, StoreError, KeyboardInterrupt, SystemExit) as error:
             self._stop(error)
             await self._hand_back(job.item)
         finally:
             del self._jobs[entry.new.id]
             self._limiter.release_on_behalf_of(entry)
+            if job.lost:
+                self._elsewhere.append(entry)
+            if job.lost or not self._jobs:
+                self._idle.set()
             self._changed()
 
     async def _attempt(self, job: Job[_T]) -> Outcome | _Failure | None:
@@ -336,33 +378,45 @@ class Engine(Generic[_T]):
                 if not job.scope.cancel_called:
                     # From here on nothing may lose the result. Another scope would cost a fifth of the engine's time.
                     job.scope.shield, job.scope.deadline = True, math.inf
-                    await self._record(job.item, outcome)
+                    await self._record(job, outcome)
                     return None
         except LeaseLost:
-            return None
-        except (ConfigurationError, StoreError, KeyboardInterrupt, SystemExit):
+            job.lost = True
+        except (ConfigurationError, StoreError):
             raise
         except BaseException as error:
             # An analyzer may raise anything, a cancellation that nobody asked for included; only one that comes from
             # outside ends the work here.
-            if _is_cancelled():
+            if is_cancellation(error):
                 await self._hand_back(job.item)
                 raise
-            if (leaf := _exit_in(error)) is not None:
+            if (leaf := exit_in(error)) is not None:
                 raise leaf from error
-            if not job.scope.cancel_called:
-                return _failure(error)
+            if outcome is not None:
+                raise _foreign(error) from error
+            return self._timed_out(error) if job.scope.cancel_called and not job.lost else _failure(error)
         if job.lost:
             return None
-        return _timed_out(self._item_timeout) if outcome is None else outcome
+        return self._timed_out() if outcome is None else outcome
 
-    async def _record(self, item: Item, outcome: Outcome | _Failure) -> None:
+    def _timed_out(self, error: BaseException | None = None) -> _Failure:
+        message = f"It took longer than item_timeout={self._item_timeout} seconds. Give it more, or split the upload."
+        return _Failure(error=ItemError(code="timeout", message=message), usage=_usage_of(error))
+
+    async def _record(self, job: Job[_T], outcome: Outcome | _Failure) -> None:
+        item = job.item
         try:
             try:
                 await self._write(item, outcome)
             except CommitUnknown:
                 await self._write(item, outcome)  # under the same token it happens once
+            except StoreError as error:
+                if error.code not in _UNSTORABLE or isinstance(outcome, _Failure):
+                    raise
+                # The result itself is at fault, and would be again: it fails its item, with what it cost.
+                await self._write(item, _Failure(error=_explain(error), usage=outcome.usage))
         except LeaseLost:
+            job.lost = True
             logger.warning("Run %s: item %s was taken over; its result was dropped", self._run_id, item.id)
 
     async def _write(self, item: Item, outcome: Outcome | _Failure) -> None:
@@ -385,35 +439,33 @@ class Engine(Generic[_T]):
         with CancelScope(shield=True, deadline=anyio.current_time() + _RECORD_SECONDS):
             try:
                 await self._store.release(self._run_id, item.id, token=item.token)
-            except StoreError as error:
-                logger.warning("Run %s: item %s was not handed back (%s)", self._run_id, item.id, error.code)
+            except Exception as error:
+                logger.warning("Run %s: item %s was not handed back (%s)", self._run_id, item.id, type(error).__name__)
 
 
-def _is_cancelled() -> bool:
-    """Whether the current task is being cancelled from outside."""
-    return anyio.current_effective_deadline() == -math.inf
+def _was_cancelled(run: Run) -> bool:
+    """Whether somebody asked for the run to be cancelled, rather than a worker having been."""
+    return run.status is RunStatus.CANCELLED and run.error != _INTERRUPTED
 
 
-def _exit_in(error: BaseException) -> BaseException | None:
-    """What asks the process to end: the exception itself, or one in a group."""
-    if isinstance(error, BaseExceptionGroup):
-        leaves = map(_exit_in, cast("BaseExceptionGroup[BaseException]", error).exceptions)
-        return next((leaf for leaf in leaves if leaf is not None), None)
-    return error if isinstance(error, (KeyboardInterrupt, SystemExit)) else None
+def _foreign(error: BaseException) -> StoreError:
+    return StoreError(f"The store raised {type(error).__qualname__}, which is no StoreError.", code="unexpected_error")
 
 
 def _failure(error: BaseException) -> _Failure:
+    return _Failure(error=_explain(error), usage=_usage_of(error))
+
+
+def _usage_of(error: BaseException | None) -> Usage:
     usage = getattr(error, "usage", None)
-    return _Failure(error=_explain(error), usage=usage if isinstance(usage, Usage) else Usage())
-
-
-def _timed_out(seconds: float | None) -> _Failure:
-    message = f"It took longer than item_timeout={seconds} seconds. Give it more, or split the upload."
-    return _Failure(error=ItemError(code="timeout", message=message))
+    return usage if isinstance(usage, Usage) else Usage()
 
 
 def _explain(error: BaseException) -> ItemError:
     """Say what an exception means. Of one that is not ours only the type is told: its text may quote a document."""
-    if isinstance(error, CardAnalysisError):
-        return ItemError(code=error.code, message=str(error))
+    try:
+        if isinstance(error, CardAnalysisError):
+            return ItemError(code=error.code, message=str(error))
+    except Exception:  # an error class of somebody else's, below ours, may do anything
+        logger.debug("An error of the class %s cannot be told", type(error).__qualname__)
     return ItemError(code="unexpected_error", message=f"{type(error).__qualname__} was raised.")

@@ -123,7 +123,8 @@ def _places(text: str, wanted: str) -> Iterator[int]:
 def _breaks(text: str, place: int) -> bool:
     """Whether no line end, character, word or number goes on across a place."""
     around = text[max(0, place - 1) : place + 1]
-    if around == "\r\n" or (len(around) == 2 and around.isascii() and around.isalnum()):
+    # The plain cases first, since folding the surroundings of every place takes long where there are many.
+    if around == "\r\n" or (len(around) == 2 and (_is_mark(around[1]) or _is_one_word(around))):
         return False
     before = _Folded(text[max(0, place - _NEAR) : place]).text
     after = _Folded(text[place : place + _NEAR]).text
@@ -149,6 +150,10 @@ def _number_goes_on(second_last: str, last: str, first: str, second: str) -> boo
         return second_last.isdigit() and first.isdigit()
     # A minus, not the dash of a range.
     return last == "-" and first.isdigit() and not second_last.isalnum()
+
+
+def _is_one_word(letters: str) -> bool:
+    return letters.isalnum() and not _UNSPACED.search(letters)
 
 
 def _in_word(character: str) -> bool:

@@ -14,24 +14,35 @@ import uuid
 from functools import cache
 from pathlib import Path
 
-__all__ = ["is_dead", "new_owner"]
+__all__ = ["is_dead", "new_owner", "retire_owner"]
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SEPARATOR = "|"
+_AT_WORK: set[str] = set()
+"""The owners of this process that have not ended."""
 
 
 def new_owner() -> str:
-    """Make a name for one worker in this process, different from every other."""
-    place = [*_machine(), str(os.getpid()), _started(os.getpid()) or "unknown", uuid.uuid4().hex[:12]]
-    return _SEPARATOR.join(part.replace(_SEPARATOR, "_") for part in place)
+    """Make a name for one worker of this process, different from every other. It reads files: call it in a thread."""
+    place = [*_machine(), str(os.getpid()), _own_start(os.getpid()), uuid.uuid4().hex[:12]]
+    owner = _SEPARATOR.join(part.replace(_SEPARATOR, "_") for part in place)
+    _AT_WORK.add(owner)
+    return owner
+
+
+def retire_owner(owner: str) -> None:
+    """Tell that a worker of this process has ended, so that what it could not hand back is free at once."""
+    _AT_WORK.discard(owner)
 
 
 def is_dead(owner: str) -> bool:
-    """Whether the owner's process is known to have ended. False also means that it cannot be known from here."""
+    """Whether the owner is known to have ended. False also means that it cannot be known from here."""
     parts = owner.split(_SEPARATOR)
     if len(parts) != 6 or "unknown" in parts or tuple(parts[:3]) != _machine() or not parts[3].isdecimal():
         return False
     pid = int(parts[3])
+    if pid == os.getpid():
+        return owner not in _AT_WORK
     started = _started(pid)
     return _is_gone(pid) if started is None else started != parts[4]
 
@@ -43,6 +54,11 @@ def _machine() -> tuple[str, str, str]:
         return platform.node(), _BOOT_ID.read_text().strip(), str(Path("/proc/self/ns/pid").readlink())
     except OSError:  # not Linux, or /proc is hidden
         return platform.node(), "unknown", "unknown"
+
+
+@cache
+def _own_start(pid: int) -> str:
+    return _started(pid) or "unknown"
 
 
 def _started(pid: int) -> str | None:

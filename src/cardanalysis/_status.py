@@ -105,6 +105,11 @@ def is_legal(old: ItemStatus, new: ItemStatus) -> bool:
     return new in MOVES[old]
 
 
+def unfinished(counters: Mapping[str, int]) -> int:
+    """How many items have no outcome, by a run's counters."""
+    return sum(counters.get(status, 0) for status in (ItemStatus.PENDING, *ACTIVE))
+
+
 def settled_status(counters: Mapping[str, int], *, stopped: bool = False) -> RunStatus | None:
     """The status of a run in which no item is in work.
 

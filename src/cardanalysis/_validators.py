@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Any, TypeVar, cast
@@ -28,9 +27,14 @@ def some_text(instance: object, attribute: Attribute[Any], value: object) -> Non
         raise InvalidValue(f"{attribute.name} must not be empty.")
 
 
+_MOST = 2**63 - 1
+"""What databases can store."""
+_MOST_DOLLARS = 1_000_000_000
+
+
 def count(_instance: object, attribute: Attribute[Any], value: object) -> None:
-    if type(value) is not int or value < 0:
-        raise InvalidValue(f"{attribute.name} must be a whole number of at least 0.")
+    if type(value) is not int or not 0 <= value <= _MOST:
+        raise InvalidValue(f"{attribute.name} must be a whole number of at least 0, and of at most 63 bits.")
 
 
 def positive(_instance: object, attribute: Attribute[Any], value: object) -> None:
@@ -41,8 +45,8 @@ def positive(_instance: object, attribute: Attribute[Any], value: object) -> Non
 def dollars(_instance: object, attribute: Attribute[Any], value: object) -> None:
     if value is None:  # an unknown price
         return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= sys.float_info.max:
-        raise InvalidValue(f"{attribute.name} must be a finite number of at least 0, or None.")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _MOST_DOLLARS:
+        raise InvalidValue(f"{attribute.name} must be a number of at least 0 and at most {_MOST_DOLLARS:,}, or None.")
 
 
 def at_most(limit: int) -> Validator:

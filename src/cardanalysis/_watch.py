@@ -13,6 +13,7 @@ from inspect import isawaitable
 
 import anyio
 
+from ._cancellation import exit_in, is_cancellation
 from ._errors import StoreError
 from ._models import Event
 from .abc import Store
@@ -49,16 +50,19 @@ class Watch:
     async def running(self) -> AsyncGenerator[None, None]:
         """Deliver events next to what the block does, and the rest when it ends, also with an error."""
         failure: BaseException | None = None
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._follow)
-            try:
-                yield
-            except anyio.get_cancelled_exc_class():
-                raise
-            except BaseException as error:  # raised below, where the task group does not wrap it
-                failure = error
-            self._finishing = True
-            self.changed()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._follow)
+                try:
+                    yield
+                except BaseException as error:
+                    if is_cancellation(error):
+                        raise
+                    failure = error  # raised below, where the task group does not wrap it
+                self._finishing = True
+                self.changed()
+        except BaseExceptionGroup as group:  # the callback asked the process to end
+            raise (exit_in(group) or group) from None
         if failure is not None:
             raise failure
 
@@ -88,5 +92,7 @@ class Watch:
             result = None if self._on_event is None else self._on_event(event)
             if isawaitable(result):
                 await result
-        except Exception:
+        except BaseException as error:
+            if is_cancellation(error) or exit_in(error) is not None:
+                raise
             logger.exception("on_event raised for event %d of run %s", event.sequence, self._run_id)

@@ -131,9 +131,10 @@ class Store(Protocol):
     the run, of its items or of its counters.
 
     *Claims.* A claim gives an item to one owner until its lease ends by the store's clock. Its token is higher than
-    that of every earlier claim on the item. Only the newest token can complete, fail or release the item. A lease that
-    ended
-    is still good until somebody else claims the item.
+    that of every earlier claim on the item. Only the newest token can complete, fail or release the item, and only
+    while the item is in work. A lease that ended is still good until somebody else claims the item.
+
+    *Errors.* Whatever goes wrong is a `StoreError`; exceptions of a driver do not come out.
     """
 
     async def __aenter__(self) -> Self:

@@ -224,6 +224,7 @@ _REASONS: Final = {
     "SQLITE_FULL": ("full", "the disk is full. Make room and run the same call again; nothing finished is lost"),
     "SQLITE_IOERR": ("io_error", "the disk reported an error. Check it before you go on"),
     "SQLITE_NOTADB": ("not_a_store", "it is no SQLite database. Choose another path"),
+    "SQLITE_TOOBIG": ("too_big", "what was to be stored is larger than SQLite takes"),
     "SQLITE_READONLY": ("read_only", "it cannot be written. Check the rights of the file and its folder"),
 }
 
