@@ -300,10 +300,7 @@ class Engine(Generic[_T]):
 
     async def _start(self, entry: Entry[_T], jobs: TaskGroup) -> bool:
         """Take a slot, claim the item and start its task; False if somebody else has it."""
-        try:
-            self._limiter.acquire_on_behalf_of_nowait(entry)  # without a turn of the event loop, if there is a slot
-        except anyio.WouldBlock:
-            await self._limiter.acquire_on_behalf_of(entry)
+        await self._take_slot(entry)
         try:
             claimed = await self._store.claim(
                 self._run_id, self._owner, lease_seconds=self._lease_seconds, item_ids=(entry.new.id,)
@@ -318,6 +315,16 @@ class Engine(Generic[_T]):
         self._jobs[entry.new.id] = job
         jobs.start_soon(self._do, job, entry)
         return True
+
+    async def _take_slot(self, entry: Entry[_T]) -> None:
+        """Wait for a slot; where one is free, without a turn of the event loop, which costs a fifth of an item."""
+        try:
+            self._limiter.acquire_on_behalf_of_nowait(entry)
+        except Exception as error:
+            # On trio, anyio before 4.14.2 lets trio's own exception of that name through.
+            if type(error).__name__ != "WouldBlock":
+                raise
+            await self._limiter.acquire_on_behalf_of(entry)
 
     async def _look_elsewhere(self, jobs: TaskGroup) -> None:
         """Try the items again that other workers had; wait a little if they still have some, or for the own ones."""

@@ -16,10 +16,6 @@ BENCHMARKS = ("speedup", "engine", "imports", "stores", "loading", "grounding")
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 
 HEAD = """\
----
-orphan: true
----
-
 <!-- Written by tests/benchmarks/run.py; change that, not this. -->
 
 # Benchmarks

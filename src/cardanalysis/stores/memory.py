@@ -72,9 +72,8 @@ class _Kept:
     def touch(self, **values: Any) -> None:
         self.run = evolve(self.run, version=self.run.version + 1, **values)
 
-    def log(self, type_: str, item_id: str | None, data: str, now: float) -> Event:
+    def log(self, type_: str, item_id: str | None, data: str, now: float) -> None:
         self.events.append((type_, item_id, now, data))
-        return self.event(len(self.events))
 
     def event(self, sequence: int) -> Event:
         type_, item_id, now, data = self.events[sequence - 1]
@@ -295,7 +294,9 @@ class MemoryStore:
         await checkpoint()
         text = dumps(data or {})
         with self._lock:
-            return self._kept(run_id).log(type, item_id, text, self._clock())
+            kept = self._kept(run_id)
+            kept.log(type, item_id, text, self._clock())
+            return kept.event(len(kept.events))
 
     async def items(
         self, run_id: str, *, status: ItemStatus | None = None, after: Item | None = None, limit: int | None = None
