@@ -38,7 +38,7 @@ from cardanalysis import (
 )
 from cardanalysis.testing import ScriptedAnalyzer, first_line_card
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_blocking")]
 
 
 @pytest.fixture(params=["memory", "sqlite"])

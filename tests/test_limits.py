@@ -13,7 +13,7 @@ from anyio import CapacityLimiter
 from cardanalysis import Analysis, Card, ConfigurationError, Document, MemoryStore, Upload, analyze_cards
 from cardanalysis.testing import ScriptedAnalyzer
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_blocking")]
 
 
 def texts(count: int) -> list[Upload]:
