@@ -106,7 +106,7 @@ class SQLiteStore:
 
     async def get_run(self, run_id: str) -> Run:
         """See `cardanalysis.abc.Store.get_run`."""
-        return await self._read(lambda connection: _run(connection, run_id))
+        return await self._writes.run(lambda connection: _run(connection, run_id))
 
     async def update_run(self, run_id: str, status: RunStatus, *, version: int, error: str | None = None) -> Run:
         """See `cardanalysis.abc.Store.update_run`."""
@@ -145,7 +145,7 @@ class SQLiteStore:
 
     async def get_item(self, run_id: str, item_id: str) -> Item:
         """See `cardanalysis.abc.Store.get_item`."""
-        return await self._read(lambda connection: _item(connection, run_id, item_id))
+        return await self._writes.run(lambda connection: _item(connection, run_id, item_id))
 
     async def claim(
         self,
@@ -300,9 +300,6 @@ class SQLiteStore:
         sql = "SELECT * FROM events WHERE run_id = :run_id AND sequence > :after ORDER BY sequence LIMIT :limit"
         return await self._page(run_id, sql, {"run_id": run_id, "after": after, "limit": limit}, rows.event_of)
 
-    async def _read(self, work: Callable[[_Connection], _T]) -> _T:
-        return await self._writes.run(work)
-
     async def _page(
         self, run_id: str, sql: str, values: Mapping[str, Any], model_of: Callable[[rows.Row], _T]
     ) -> list[_T]:
@@ -312,7 +309,7 @@ class SQLiteStore:
             _check_run(connection, run_id)
             return [model_of(row) for row in connection.execute(sql, {**values, "limit": limit})]
 
-        return await self._read(work)
+        return await self._writes.run(work)
 
     async def _change_item(
         self,
