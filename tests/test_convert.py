@@ -35,7 +35,7 @@ from cardanalysis._models import (
     Run,
     Usage,
 )
-from cardanalysis._status import ItemStatus, RunStatus
+from cardanalysis._status import RESERVED_COUNTERS, ItemStatus, RunStatus
 
 few = settings(max_examples=30, deadline=None)  # for each of twenty models
 
@@ -249,7 +249,7 @@ STRATEGIES: dict[type[Any], st.SearchStrategy[Any]] = {
     ItemError: item_errors(),
     Location: locations(),
     NewItem: new_items(),
-    NewOutput: st.builds(NewOutput, kind=names, data=json_objects),
+    NewOutput: st.builds(NewOutput, kind=names.filter(lambda name: name not in RESERVED_COUNTERS), data=json_objects),
     Output: outputs(),
     QuestionAnswer: st.builds(QuestionAnswer, question=texts, answer=texts),
     RejectedQuote: rejected_quotes(),

@@ -16,7 +16,7 @@ from attrs import evolve, field, frozen, validators
 
 from ._documents import Location, UploadContext
 from ._errors import ConfigurationError
-from ._status import ItemStatus, RunStatus
+from ._status import RESERVED_COUNTERS, ItemStatus, RunStatus
 from ._validators import (
     choose,
     count,
@@ -25,6 +25,7 @@ from ._validators import (
     every,
     instance_of,
     is_text,
+    none_of,
     one_of,
     positive,
     some_text,
@@ -303,11 +304,12 @@ class NewOutput:
     """One result of an item, to be stored.
 
     Attributes:
-        kind: The collection it belongs to, such as ``cards``; also the name of the run's counter that counts it.
+        kind: The collection it belongs to, such as ``cards``; also the name of the run's counter that counts it, so
+            not the name of an item's status nor ``total``.
         data: JSON values.
     """
 
-    kind: str = field(validator=some_text)
+    kind: str = field(validator=[some_text, none_of(RESERVED_COUNTERS)])
     data: Mapping[str, Any] = field(repr=False)
 
 
@@ -388,6 +390,7 @@ class Run:
         created_at: When it was created.
         started_at: When it last began or was resumed.
         finished_at: When it last came to an end.
+        heartbeat_at: When a worker last gave a sign of life: when it began, claimed an item or renewed its leases.
     """
 
     id: str
@@ -403,6 +406,7 @@ class Run:
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    heartbeat_at: datetime | None = None
     _items: tuple[Item, ...] | None = field(default=None, repr=False)
     _cards: tuple[Card, ...] | None = field(default=None, repr=False)
 

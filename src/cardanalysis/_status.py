@@ -65,6 +65,8 @@ class ItemStatus(StrEnum):
         return self in ACTIVE
 
 
+RESERVED_COUNTERS: Final = frozenset({*map(str, ItemStatus), "total"})
+"""The counters of items: stores alone change them, and no kind of output may have such a name."""
 ACTIVE: Final = (ItemStatus.LOADING, ItemStatus.ANALYZING, ItemStatus.SAVING)
 _TERMINAL: Final = frozenset(
     {ItemStatus.COMPLETED, ItemStatus.PARTIAL, ItemStatus.FAILED, ItemStatus.SKIPPED, ItemStatus.CANCELLED}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from enum import StrEnum
 from typing import Any, TypeVar, cast
 
@@ -25,6 +25,16 @@ def some_text(instance: object, attribute: Attribute[Any], value: object) -> Non
     is_text(instance, attribute, value)
     if not value:
         raise InvalidValue(f"{attribute.name} must not be empty.")
+
+
+def none_of(names: Collection[str]) -> Validator:
+    """Refuse some names."""
+
+    def check(_instance: object, attribute: Attribute[Any], value: object) -> None:
+        if value in names:
+            raise InvalidValue(f"{attribute.name} must be another name than {value}.")
+
+    return check
 
 
 _MOST = 2**63 - 1

@@ -1,13 +1,14 @@
 """The seams: what can be replaced, and what each replacement promises.
 
 A *store* keeps runs, a *loader* turns an upload into a document, an *analyzer* turns a document into cards. The engine
-knows them only by these protocols. To write a store of your own, run `cardanalysis.testing.check_store` over it: it
+knows them only by these protocols. What a store can do for many runs is a protocol of its own, *housekeeping*, since
+runs can be done without it. To write a store of your own, run `cardanalysis.testing.check_store` over it: it
 holds every promise made here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
@@ -34,6 +35,7 @@ __all__ = [
     "CommitUnknown",
     "Described",
     "FingerprintMismatch",
+    "Housekeeping",
     "IllegalMove",
     "InvalidValue",
     "ItemNotFound",
@@ -134,7 +136,12 @@ class Store(Protocol):
     that of every earlier claim on the item. Only the newest token can complete, fail or release the item, and only
     while the item is in work. A lease that ended is still good until somebody else claims the item.
 
-    *Errors.* Whatever goes wrong is a `StoreError`; exceptions of a driver do not come out.
+    *Errors.* Whatever goes wrong is a `StoreError`; exceptions of a driver do not come out. An argument that makes no
+    sense, such as an empty id, a negative limit or a lease of no length, is an `InvalidValue`, and nothing was written.
+
+    *Isolation.* Where reads do not lock, such as under *read committed*, every write must be guarded by what it read:
+    ``UPDATE ... WHERE version = ...`` and a look at how many rows that changed. Read, decide and write without a guard
+    loses updates.
     """
 
     async def __aenter__(self) -> Self:
@@ -184,7 +191,8 @@ class Store(Protocol):
 
         Args:
             run_id: The run.
-            status: What it becomes. Running sets its start and clears its end; a terminal status sets its end.
+            status: What it becomes. Running sets its start and heartbeat and clears its end; a terminal status sets
+                its end.
             version: The version that was read.
             error: Why it stopped before its end.
 
@@ -230,7 +238,8 @@ class Store(Protocol):
         """Give items to an owner.
 
         An item can be claimed when it is pending, or when it is in work and its lease ended or its owner is known to be
-        dead. It becomes *loading*, with ``attempts`` and ``token`` one higher.
+        dead. It becomes *loading*, with ``attempts`` and ``token`` one higher. A claim that gives something is a
+        heartbeat of the run.
 
         Args:
             run_id: The run.
@@ -248,7 +257,14 @@ class Store(Protocol):
         ...
 
     async def renew(self, run_id: str, owner: str, *, lease_seconds: float) -> Renewal:
-        """Extend every lease that an owner still holds. What it lost is not brought back.
+        """Extend every lease that an owner still holds, and record the run's heartbeat.
+
+        What the owner lost is not brought back. Nothing else changes: no version, no counter, no event.
+
+        Args:
+            run_id: The run.
+            owner: Who holds them.
+            lease_seconds: How long they are held from now on, more than 0. It may also be less than was left.
 
         Raises:
             RunNotFound: There is none.
@@ -317,9 +333,10 @@ class Store(Protocol):
         ...
 
     async def fail_item(self, run_id: str, item_id: str, *, token: int, error: ItemError, usage: Usage) -> Item:
-        """Record that an item has no result: status, error, counters, usage and event, in one transaction.
+        """Record that an attempt came to nothing: status, error, counters, usage and event, in one transaction.
 
-        A repeated call with the same token changes nothing and returns the item.
+        The item becomes *failed*; if it keeps outputs of an earlier attempt, it becomes *partial*. A repeated call with
+        the same token changes nothing and returns the item.
 
         Raises:
             RunNotFound: There is no such run.
@@ -333,13 +350,14 @@ class Store(Protocol):
 
         Args:
             run_id: The run.
-            counter: Its name; one that is new begins at 0.
+            counter: Its name, which may not be ``total`` or that of a status; one that is new begins at 0.
             by: What to add; may be negative.
 
         Returns:
             The new value.
 
         Raises:
+            InvalidValue: The store itself counts under that name.
             RunNotFound: There is none.
         """
         ...
@@ -414,5 +432,69 @@ class Store(Protocol):
 
         Raises:
             RunNotFound: There is none.
+        """
+        ...
+
+
+@runtime_checkable
+class Housekeeping(Protocol):
+    """What a store can do besides, to look after its runs: `cardanalysis.runs` needs it, the work on a run does not.
+
+    As with `Store`, every method is one transaction.
+    """
+
+    async def runs(
+        self,
+        *,
+        kind: str | None = None,
+        status: RunStatus | None = None,
+        stale_seconds: float | None = None,
+        after: Run | None = None,
+        limit: int | None = None,
+    ) -> list[Run]:
+        """Read runs, the newest first, and in the order of their ids where they were created at the same moment.
+
+        Args:
+            kind: Only runs of this kind.
+            status: Only runs in this status.
+            stale_seconds: Only runs that are *running* and whose last heartbeat is longer ago than that by the store's
+                clock, so that their workers are probably dead.
+            after: Only runs behind this one; a page's last run asks for the next page.
+            limit: How many at most; None for all.
+        """
+        ...
+
+    async def delete_run(self, run_id: str) -> None:
+        """Delete a run with its items, outputs, counters and events.
+
+        Raises:
+            RunNotFound: There is none.
+            StoreError: With code ``running``, somebody may be working on it; cancel it first. Nothing was deleted.
+        """
+        ...
+
+    async def find_completed(self, item_id: str, *, kind: str, fingerprint: str) -> Item | None:
+        """Find what was done already, in whatever run.
+
+        Args:
+            item_id: The item.
+            kind: Of the run.
+            fingerprint: Of the run.
+
+        Returns:
+            The item of that id which was completed last in a run of that kind and fingerprint, or None.
+        """
+        ...
+
+    async def restore_run(self, run: Run, records: Iterable[Item | Output | Event]) -> Run:
+        """Write a run as it once was read from a store, whole or not at all.
+
+        Args:
+            run: The run, with its version, counters and usage.
+            records: All that belongs to it: items before their outputs, and events in order. They are read once, in a
+                worker thread; what they raise is raised, and nothing was written.
+
+        Raises:
+            StoreError: With code ``run_exists``, there is a run of that id.
         """
         ...

@@ -19,8 +19,9 @@ import pytest
 
 from cardanalysis import Run, SQLiteStore, StoreError, Upload, Usage, analyze_cards
 from cardanalysis.abc import CommitUnknown, NewItem, NewOutput
-from cardanalysis.stores import _sqlite_file, _sqlite_place
-from cardanalysis.stores._sqlite_file import SQLiteFile, explain
+from cardanalysis.stores import _sqlite_file, _sqlite_place, _sqlite_schema
+from cardanalysis.stores._sqlite_errors import explain
+from cardanalysis.stores._sqlite_file import SQLiteFile
 from cardanalysis.testing import ScriptedAnalyzer
 
 
@@ -115,8 +116,8 @@ def test_a_store_is_marked_as_ours(path: Path) -> None:
     """The file tells its application and its schema version to other programs."""
     make(path)
     connection = sqlite3.connect(path)
-    assert connection.execute("PRAGMA application_id").fetchone() == (_sqlite_file.APPLICATION_ID,)
-    assert connection.execute("PRAGMA user_version").fetchone() == (_sqlite_file.SCHEMA_VERSION,)
+    assert connection.execute("PRAGMA application_id").fetchone() == (_sqlite_schema.APPLICATION_ID,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (_sqlite_schema.SCHEMA_VERSION,)
     connection.close()
 
 
@@ -176,7 +177,7 @@ def test_a_damaged_store_is_told(path: Path) -> None:
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_locked_file_is_told(path: Path, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another process holds the lock for too long, opening and writing raise locked; then all goes on."""
-    monkeypatch.setattr(_sqlite_file, "_BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(_sqlite_file, "_PATIENCE_SECONDS", 0.05)
     make(path)
     script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute('BEGIN IMMEDIATE')"
     command = [sys.executable, "-c", f"{script}; print('locked', flush=True); sys.stdin.read()", str(path)]
@@ -314,14 +315,14 @@ def test_many_that_open_a_new_file_at_once_share_it(path: Path) -> None:
 
 def test_a_failed_migration_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When making the tables fails, none of them is there, and the next try makes them all."""
-    migrate = SQLiteFile._migrate
+    migrate = _sqlite_schema._migrate
 
-    def fail(self: SQLiteFile, connection: sqlite3.Connection, version: int) -> None:
-        migrate(self, connection, version)
+    def fail(connection: sqlite3.Connection, version: int) -> None:
+        migrate(connection, version)
         connection.execute("CREATE TABLE runs (x)")
 
     with monkeypatch.context() as patched:
-        patched.setattr(SQLiteFile, "_migrate", fail)
+        patched.setattr(_sqlite_schema, "_migrate", fail)
         with pytest.raises(StoreError, match="runs"):
             SQLiteFile(str(path), synchronous="FULL").open()
     connection = sqlite3.connect(path)
@@ -362,9 +363,15 @@ class Failing:
         return done
 
 
+def writer_of(store: SQLiteStore) -> sqlite3.Connection:
+    writer = store._file._writer
+    assert writer is not None
+    return writer
+
+
 def fail_commits(store: SQLiteStore, commits: int) -> None:
     file = store._file
-    file._connection = cast("sqlite3.Connection", Failing(file.connection, commits))
+    file._writer = cast("sqlite3.Connection", Failing(file._writer, commits))
 
 
 @pytest.mark.anyio
@@ -438,49 +445,60 @@ def test_a_network_path_is_refused(path: Path, kind: str, monkeypatch: pytest.Mo
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("reader", [False, True])
-async def test_the_log_is_kept_short(path: Path, monkeypatch: pytest.MonkeyPatch, reader: bool) -> None:
-    """The log is written back when it has grown, under the write lock and not by SQLite's own way; readers go on."""
-    monkeypatch.setattr(_sqlite_file, "_LOG_BYTES", 100_000)
-    monkeypatch.setattr(_sqlite_file, "_BUSY_SECONDS", 0.05)
+@pytest.mark.parametrize("reads", [False, True])
+async def test_the_log_is_kept_short(path: Path, monkeypatch: pytest.MonkeyPatch, reads: bool) -> None:
+    """The log is written back after so many rows and begun anew; while somebody reads it grows, and nobody waits."""
+    monkeypatch.setattr(_sqlite_file, "_ROWS_IN_LOG", 20)
     async with SQLiteStore(path) as store:
         await store.create_run("run", kind="test", fingerprint="f", asked={})
-        assert store._file.connection.execute("PRAGMA wal_autocheckpoint").fetchone()[0] == 0
+        assert writer_of(store).execute("PRAGMA wal_autocheckpoint").fetchone()[0] == 0
         with closing(sqlite3.connect(path)) as other:
-            if reader:
+            if reads:
                 other.execute("BEGIN")
                 other.execute("SELECT count(*) FROM events").fetchone()
-            for number in range(40):
+            for number in range(60):
                 await store.append_event("run", "note", data={"text": "x" * 10_000, "number": number})
             size = path.with_name("cards.db-wal").stat().st_size
-            assert size > 400_000 if reader else size < 300_000
-            if reader:
-                other.rollback()
-        assert len(await store.events("run")) == 41
+            assert size > 600_000 if reads else size < 400_000
+            assert other.execute("SELECT count(*) FROM events").fetchone()[0] == (1 if reads else 61)
+        assert len(await store.events("run")) == 61
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("reader", [False, True])
-async def test_the_log_is_not_written_back_by_every_commit(
-    path: Path, monkeypatch: pytest.MonkeyPatch, reader: bool
-) -> None:
-    """Once it has been tried, writing back waits for the log to grow again, also where a reader stood in the way."""
-    monkeypatch.setattr(_sqlite_file, "_LOG_BYTES", 100_000)
-    monkeypatch.setattr(_sqlite_file, "_BUSY_SECONDS", 0.01)
+async def test_nobody_else_writes_while_the_log_is_written_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log is written back under the write lock, and by nothing else: only so it cannot be begun anew meanwhile."""
+    said: list[str] = []
+    connect = sqlite3.connect
+
+    class Watched(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            if "checkpoint(" in sql:
+                with closing(connect(path, timeout=0, isolation_level=None)) as other:
+                    try:
+                        other.execute("BEGIN IMMEDIATE")
+                    except sqlite3.OperationalError as error:
+                        said.append(str(error))
+            return super().execute(sql, *values)
+
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, **options, factory=Watched))
+    monkeypatch.setattr(_sqlite_file, "_ROWS_IN_LOG", 20)
     async with SQLiteStore(path) as store:
         await store.create_run("run", kind="test", fingerprint="f", asked={})
-        with closing(sqlite3.connect(path)) as other:
-            if reader:
-                other.execute("BEGIN")
-                other.execute("SELECT count(*) FROM events").fetchone()
-            await store.append_event("run", "note", data={"text": "x" * 150_000})
-            said: list[str] = []
-            store._file.connection.set_trace_callback(said.append)
-            for _ in range(5):
-                await store.increment("run", "n")
-            store._file.connection.set_trace_callback(None)
-        assert len([statement for statement in said if statement == "COMMIT"]) == 5
-        assert [statement for statement in said if "checkpoint" in statement] == []
+        for number in range(30):
+            await store.append_event("run", "note", data={"number": number})
+    assert said == ["database is locked"] * len(said)
+    assert said
+
+
+@pytest.mark.anyio
+async def test_a_log_that_cannot_be_written_back_hurts_nobody(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another process holds the lock when it is time, writing back is left for later."""
+    monkeypatch.setattr(_sqlite_file, "_ROWS_IN_LOG", 1)
+    async with SQLiteStore(path) as store:
+        await store.create_run("run", kind="test", fingerprint="f", asked={})
+        monkeypatch.setattr(store._file, "_connect", lambda _: (_ for _ in ()).throw(sqlite3.OperationalError("no")))
+        for number in range(5):
+            assert await store.increment("run", "n") == number + 1
 
 
 @pytest.mark.anyio

@@ -18,6 +18,7 @@ import pytest
 from cardanalysis import ConfigurationError, SQLiteStore, StoreError, VersionConflict
 from cardanalysis._models import Item, NewItem, NewOutput
 from cardanalysis._status import ItemStatus, RunStatus
+from cardanalysis.stores._sqlite_transaction import Transaction
 from cardanalysis.testing._store_promises import StoreMaker
 from cardanalysis.testing._store_promises_trial import (
     MISSING,
@@ -56,7 +57,8 @@ async def opened(path: Path | str, *item_ids: str, clock: ManualClock | None = N
 
 def connection_of(t: Trial) -> sqlite3.Connection:
     assert isinstance(t.store, SQLiteStore)
-    return t.store._file.connection
+    assert t.store._file._writer is not None
+    return t.store._file._writer
 
 
 def integrity(path: Path) -> str:
@@ -178,7 +180,8 @@ async def test_a_store_in_memory_works(path: Path, monkeypatch: pytest.MonkeyPat
 async def test_how_durable_a_commit_is(path: Path, synchronous: Any, level: int) -> None:
     """The file is in WAL mode, and waits for the disk as it was told."""
     async with SQLiteStore(path, synchronous=synchronous) as store:
-        connection = store._file.connection
+        connection = store._file._writer
+        assert connection is not None
         assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
         assert connection.execute("PRAGMA synchronous").fetchone()[0] == level
         assert connection.execute("PRAGMA foreign_keys").fetchone()[0] == 1
@@ -205,9 +208,10 @@ async def test_a_refused_write_does_not_undo_its_neighbours(path: Path) -> None:
         claimed, version = await t.take("a"), (await t.item("b")).version
 
         async def poison() -> None:
-            def work(connection: sqlite3.Connection) -> None:
-                connection.execute("DELETE FROM items")
-                connection.execute("NO SQL AT ALL")
+            def work(transaction: Transaction) -> None:
+                transaction.count(1, "n", 100)
+                transaction.connection.execute("DELETE FROM items")
+                transaction.connection.execute("NO SQL AT ALL")
 
             assert isinstance(t.store, SQLiteStore)
             await t.store._writes.run(work)
@@ -228,23 +232,39 @@ async def test_a_refused_write_does_not_undo_its_neighbours(path: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_failed_commit_is_told_to_the_whole_batch(path: Path) -> None:
-    """When the commit itself fails every caller of the batch is told, nothing is written, and the store goes on."""
+async def test_who_makes_the_commit_fail_is_told_alone(path: Path) -> None:
+    """When a commit fails because of one write, that one is refused and the others are committed without it."""
     async with opened(path, "a") as t:
 
         async def orphan() -> None:
-            def work(connection: sqlite3.Connection) -> None:
-                connection.execute("PRAGMA defer_foreign_keys = ON")
-                connection.execute("INSERT INTO counters VALUES ('no such run', 'n', 1)")
+            def work(transaction: Transaction) -> None:
+                transaction.connection.execute("PRAGMA defer_foreign_keys = ON")
+                transaction.connection.execute("INSERT INTO counters VALUES (99, 'n', 1)")
 
             assert isinstance(t.store, SQLiteStore)
             await t.store._writes.run(work)
 
-        async with t.unchanged("A failed commit"):
-            results = await in_one_batch(t, lambda: t.store.increment("run", "n"), orphan, lambda: t.take("a"))
-            assert [getattr(result, "code", result) for result in results] == ["sqlite"] * 3
-            assert len({id(result) for result in results}) == 3
-        assert await t.store.increment("run", "n") == 1
+        results = await in_one_batch(t, lambda: t.store.increment("run", "n"), orphan, lambda: t.take("a"))
+        assert [getattr(result, "code", type(result)) for result in results] == [int, "sqlite", Item]
+        assert await t.store.increment("run", "n") == 2
+        await t.check_sums("after a failed commit")
+
+
+@pytest.mark.anyio
+async def test_what_cannot_be_noted_is_refused_alone(path: Path) -> None:
+    """What cannot be stored of an event or a counter is found at the end of the batch, and fails its caller alone."""
+    async with opened(path, "a") as t:
+        results = await in_one_batch(
+            t,
+            lambda: t.store.increment("run", "n"),
+            lambda: t.store.append_event("run", "half a pair: \ud800"),
+            lambda: t.store.increment("run", "far", 2**70),
+            lambda: t.store.increment("run", "n"),
+        )
+        codes = [getattr(result, "code", result) for result in results]
+        assert codes[1:3] == ["not_storable", "not_storable"]
+        assert {codes[0], codes[3]} == {1, 2}
+        assert (await t.check_sums("after what cannot be noted")).run.counters["far"] == 0
 
 
 def let_grow(t: Trial, pages: int) -> None:

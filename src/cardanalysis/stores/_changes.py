@@ -6,19 +6,22 @@ the changed item, its event, the counters and the usage in one transaction.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from attrs import asdict, evolve, field, frozen
+from attrs import asdict, evolve, field, fields, frozen
 
-from .._errors import FingerprintMismatch, IllegalMove, LeaseLost, VersionConflict
+from .._errors import FingerprintMismatch, IllegalMove, InvalidValue, LeaseLost, StoreError, VersionConflict
 from .._models import Item, ItemError, NewItem, NewOutput, Run, Usage
 from .._owner import is_dead
-from .._status import RUN_MOVES, ItemStatus, RunStatus, is_legal
+from .._status import RESERVED_COUNTERS, RUN_MOVES, ItemStatus, RunStatus, is_legal
 
 __all__ = ["Change"]
+
+NO_USAGE = Usage()
 
 
 @frozen(kw_only=True)
@@ -37,22 +40,27 @@ class Change:
     was: ItemStatus | None
     event: str = "item_status"
     data: Mapping[str, Any] = field(factory=dict[str, Any])
-    usage: Usage = field(factory=Usage)
+    usage: Usage = NO_USAGE
 
 
-def tally(changes: Iterable[Change]) -> Counter[str]:
+def tally(changes: Iterable[Change]) -> dict[str, int]:
     """What the changes add to the run's counters."""
-    counters: Counter[str] = Counter()
+    counters: dict[str, int] = {}
     for change in changes:
-        counters[change.item.status] += 1
-        counters["total" if change.was is None else change.was] += 1 if change.was is None else -1
+        new, old, by = change.item.status.value, "total", 1
+        if change.was is not None:
+            old, by = change.was.value, -1
+        counters[new] = counters.get(new, 0) + 1
+        counters[old] = counters.get(old, 0) + by
     return counters
 
 
-def output_tally(old: Iterable[str], new: Iterable[str]) -> Counter[str]:
+def output_tally(old: Iterable[str], new: Iterable[str]) -> dict[str, int]:
     """What replacing outputs of the old kinds by outputs of the new kinds adds to the run's counters."""
-    counters = Counter(new)
-    counters.subtract(old)
+    counters: dict[str, int] = {}
+    for kinds, by in ((new, 1), (old, -1)):
+        for kind in kinds:
+            counters[kind] = counters.get(kind, 0) + by
     return counters
 
 
@@ -139,9 +147,10 @@ def complete(
     )
 
 
-def fail(item: Item, *, token: int, error: ItemError, usage: Usage, now: float) -> Change | None:
-    """An item without a result, or None if that claim's outcome is recorded already."""
-    return _finish(item, ItemStatus.FAILED, token=token, usage=usage, error=error, data={}, now=now)
+def fail(item: Item, *, token: int, error: ItemError, usage: Usage, keeps_outputs: bool, now: float) -> Change | None:
+    """An item without a new result, or None if that claim's outcome is recorded already."""
+    status = ItemStatus.PARTIAL if keeps_outputs else ItemStatus.FAILED
+    return _finish(item, status, token=token, usage=usage, error=error, data={}, now=now)
 
 
 def _finish(
@@ -158,9 +167,11 @@ def _finish(
         return None
     _check_claim(item, token)
     done = _without_claim(item, status=status, error=error, usage=item.usage + usage, finished_at=at(now))
-    return _moved(item, done, data={**data, "usage": asdict(usage)}, usage=usage)
+    told = {name: getattr(usage, name) for name in _USAGE_NAMES}
+    return _moved(item, done, data={**data, "usage": told}, usage=usage)
 
 
+_USAGE_NAMES = tuple(attribute.name for attribute in fields(Usage))
 _RECORDED = frozenset({ItemStatus.COMPLETED, ItemStatus.PARTIAL, ItemStatus.FAILED})
 """Where the outcome of a claim may stand; who finishes an item that was cancelled meanwhile must learn of it."""
 
@@ -184,7 +195,7 @@ def _moved(old: Item, new: Item, *, data: Mapping[str, Any] | None = None, usage
     }
     if new.error is not None:
         told["error"] = asdict(new.error)
-    return Change(item=new, was=old.status, data={**told, **(data or {})}, usage=usage or Usage())
+    return Change(item=new, was=old.status, data={**told, **(data or {})}, usage=NO_USAGE if usage is None else usage)
 
 
 def move_run(run: Run, status: RunStatus, *, version: int, error: str | None, now: float) -> Run:
@@ -195,7 +206,7 @@ def move_run(run: Run, status: RunStatus, *, version: int, error: str | None, no
     if status not in RUN_MOVES[run.status]:
         raise IllegalMove(what, old=run.status, new=status)
     if status is RunStatus.RUNNING:
-        return evolve(run, status=status, error=None, started_at=at(now), finished_at=None)
+        return evolve(run, status=status, error=None, started_at=at(now), finished_at=None, heartbeat_at=at(now))
     return evolve(run, status=status, error=error, finished_at=at(now))
 
 
@@ -218,3 +229,50 @@ def check_same_run(run: Run, *, kind: str, fingerprint: str, asked: Mapping[str,
 def order_of(item: Item) -> tuple[int, str]:
     """The place of an item among the run's items."""
     return item.position, item.id
+
+
+def is_stale(run: Run, *, seconds: float, now: float) -> bool:
+    """Whether a run is running and nobody has been heard of for longer than that."""
+    if run.status is not RunStatus.RUNNING:
+        return False
+    return run.heartbeat_at is None or run.heartbeat_at.timestamp() < now - seconds
+
+
+def check_new(run_id: str, *, exists: bool) -> None:
+    """Refuse to restore a run over another one."""
+    if exists:
+        message = f"There is a run {run_id!r} already. Delete it first, or give the other one another run_id."
+        raise StoreError(message, code="run_exists")
+
+
+def check_deletable(run: Run) -> None:
+    """Refuse to delete a run that somebody may be working on."""
+    if run.status is RunStatus.RUNNING:
+        raise StoreError(
+            f"Run {run.id!r} is running. Cancel it first, with cancel_run, then delete it.", code="running"
+        )
+
+
+def check_text(value: str, name: str) -> None:
+    """Refuse an id or a name that is none."""
+    if not isinstance(value, str) or not value:
+        raise InvalidValue(f"{name} must be text that is not empty.")
+
+
+def check_limit(limit: int | None) -> None:
+    """Refuse to give fewer than none."""
+    if limit is not None and limit < 0:
+        raise InvalidValue("limit must be a whole number of at least 0, or None for no limit.")
+
+
+def check_lease(seconds: float) -> None:
+    """Refuse a lease that is over when it begins, or that never ends."""
+    if not 0 < seconds < math.inf:
+        raise InvalidValue("lease_seconds must be more than 0, and finite.")
+
+
+def check_counter(name: str) -> None:
+    """Refuse to let anybody else count under the names that the store counts under."""
+    check_text(name, "counter")
+    if name in RESERVED_COUNTERS:
+        raise InvalidValue(f"The counter {name!r} is counted by the store itself. Choose another name.")

@@ -1,19 +1,21 @@
-"""Writes of many tasks, committed together.
+"""Calls of many tasks, done together in one worker thread.
 
-A commit waits for the disk, so waiting once for many writes is what makes a durable store fast. The tasks that write
-queue up; one of them leads: it takes all that wait, has them committed in one worker thread and one transaction, wakes
-them, and hands the lead to the next that came meanwhile. No task or thread lives longer than its call, and it works on
-every event loop.
+A commit waits for the disk, so waiting once for many writes is what makes a durable store fast. Calls that come while
+a batch is being committed form the next one. The first call of a batch leads it: it waits for the batch before, has its
+own committed in one worker thread and one transaction, and wakes the others. No task or thread lives longer than its
+call, and it works on every event loop.
 """
 
 from __future__ import annotations
 
+import math
+import random
 import threading
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
+import anyio
 from anyio import CancelScope, CapacityLimiter, Event, get_cancelled_exc_class, to_thread
 from anyio.lowlevel import checkpoint_if_cancelled
 from attrs import define, field
@@ -24,15 +26,17 @@ _C = TypeVar("_C")
 _T = TypeVar("_T")
 
 _MOST = 256
-"""Writes in one transaction at most, so that the first of them need not wait for a long queue."""
+"""Calls in one batch at most, so that the first of them need not wait for a long queue."""
+_PAUSE_SECONDS = (0.005, 0.05)
+"""Between two attempts while another process holds the lock: a random time, so that waiting processes do not meet."""
 
 
 @define(eq=False)
 class Write(Generic[_C]):
-    """One caller's write: what to do, and how it ended.
+    """One call: what to do, and how it ended.
 
     Attributes:
-        work: Called in a worker thread with the connection, inside the transaction.
+        work: Called in a worker thread, inside the transaction. It may be called again if all was undone.
         result: What it returned, once it is committed.
         error: What it raised, or why the commit failed.
     """
@@ -40,86 +44,196 @@ class Write(Generic[_C]):
     work: Callable[[_C], Any]
     result: Any = None
     error: BaseException | None = None
-    leads: bool = False
-    woken: Event = field(factory=Event)
+
+
+@define(eq=False)
+class _Batch(Generic[_C]):
+    """Calls that are committed together.
+
+    Attributes:
+        writes: The calls.
+        before: The batch that has to be done first.
+        open: Whether more calls may join.
+        led: Whether one of the callers sees to the commit.
+        running: Whether a worker thread is at it, so that nobody can leave.
+        locked: Why the last attempt did nothing.
+        done: Whether every call has its outcome.
+        changed: Set when the batch is done, has lost its leader, or was tried in vain; then replaced.
+    """
+
+    writes: list[Write[_C]]
+    before: _Batch[_C] | None
+    open: bool = True
+    led: bool = False
+    running: bool = False
+    locked: Exception | None = None
+    done: bool = False
+    changed: Event = field(factory=Event)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether this or an earlier batch waits for another process, which may take long."""
+        return self.locked is not None or (self.before is not None and self.before.stuck)
+
+    def wake(self) -> None:
+        changed, self.changed = self.changed, Event()
+        changed.set()
+
+    def settle(self, error: BaseException | None = None) -> None:
+        if error is not None:
+            for write in self.writes:
+                write.error = write.error or error
+        self.open = self.running = False
+        self.done = True
+        self.before = None
+        self.changed.set()
+
+    def leave(self, write: Write[_C]) -> None:
+        """Take out a call that nothing was done for."""
+        self.writes.remove(write)
+        if self.led:
+            return
+        if self.writes:
+            self.wake()  # one of the others takes the lead
+        else:
+            self.settle()
 
 
 class GroupCommit(Generic[_C]):
-    """Queues writes and has them committed in batches.
+    """Queues calls and has them done in batches.
 
     Args:
-        commit: Called in a worker thread with a batch; sets `result` or `error` of each write and does not raise.
+        commit: Called in a worker thread with a batch. It sets `result` or `error` of each call and returns None; or it
+            has done nothing, since another process holds the lock, and returns the error that says so.
+        patience_seconds: How long to try again while the lock is held by somebody else.
     """
 
-    def __init__(self, commit: Callable[[Sequence[Write[_C]]], None]) -> None:
+    def __init__(
+        self, commit: Callable[[Sequence[Write[_C]]], Exception | None], *, patience_seconds: float = 30.0
+    ) -> None:
         self._commit = commit
-        self._waiting: deque[Write[_C]] = deque()
-        self._led = False
+        self._patience_seconds = patience_seconds
+        self._newest: _Batch[_C] | None = None
         self._one_thread = CapacityLimiter(1)
 
     async def run(self, work: Callable[[_C], _T]) -> _T:
         """Have `work` done and committed.
 
-        A caller that is cancelled already writes nothing. Once its write is queued it waits for the outcome, and is
-        cancelled only then: it never has to wonder whether its write happened.
+        A caller that is cancelled already does nothing, and one that is cancelled while another process holds the lock
+        leaves with nothing done. Otherwise it waits for the outcome and is cancelled only then: its call is done.
 
         Returns:
             What `work` returned.
         """
         await checkpoint_if_cancelled()
-        write: Write[_C] = Write(work, leads=not self._led)
-        self._waiting.append(write)
+        write: Write[_C] = Write(work)
+        batch = self._join(write)
         interrupt: BaseException | None = None
-        if not write.leads:
-            interrupt = await _outlast(write.woken.wait)
-        if write.leads:
-            interrupt = await self._lead() or interrupt
-        if interrupt is not None:
+        while not batch.done:
+            if batch.led:
+                interrupt = await _wait(batch, interrupt)
+            else:
+                interrupt = await self._lead(batch, interrupt)
+            if interrupt is not None and batch.stuck and not batch.running and not batch.done:
+                batch.leave(write)
+                break
+        if interrupt is not None and not (batch.done and _comes_again(interrupt)):
             raise interrupt
         if write.error is not None:
             raise write.error
         return cast("_T", write.result)
 
-    async def _lead(self) -> BaseException | None:
-        """Commit one batch, in which the leader's own write is the first, and hand the lead on."""
-        self._led = True
-        batch = _Batch([self._waiting.popleft() for _ in range(min(_MOST, len(self._waiting)))], self._commit)
+    def _join(self, write: Write[_C]) -> _Batch[_C]:
+        """Put a call into the batch that is forming, or into a new one."""
+        newest = self._newest
+        if newest is not None and newest.open and len(newest.writes) < _MOST:
+            newest.writes.append(write)
+            return newest
+        self._newest = _Batch([write], None if newest is None or newest.done else newest)
+        return self._newest
+
+    async def _lead(self, batch: _Batch[_C], interrupt: BaseException | None) -> BaseException | None:
+        """See to it that a batch is committed, until that is done or an interrupt comes while it is stuck."""
+        batch.led = True
         try:
-            return await _outlast(partial(to_thread.run_sync, batch.commit, limiter=self._one_thread))
+            while batch.before is not None and not batch.before.done:
+                if interrupt is not None and batch.stuck:
+                    batch.led = False
+                    return interrupt
+                interrupt = await _wait(batch.before, interrupt)
+                if batch.stuck:
+                    batch.wake()  # who was cancelled meanwhile can leave
+            interrupt = await self._try(batch) or interrupt
         except BaseException as error:
-            for write in batch.writes:
-                write.error = write.error or error
+            batch.settle(error)
             raise
-        finally:
-            for write in batch.writes:
-                write.woken.set()
-            if self._waiting:
-                self._waiting[0].leads = True
-                self._waiting[0].woken.set()
-            else:
-                self._led = False
+        batch.led = False
+        return interrupt
+
+    async def _try(self, batch: _Batch[_C]) -> BaseException | None:
+        """Have a batch committed by a worker thread; while another process holds the lock, again and again."""
+        give_up_at = anyio.current_time() + self._patience_seconds
+        interrupt: BaseException | None = None
+        while interrupt is None:
+            batch.open, batch.running = False, True
+            attempt = _Attempt(batch.writes, self._commit)
+            interrupt = await _outlast(partial(to_thread.run_sync, attempt.make, limiter=self._one_thread))
+            batch.running, batch.locked = False, attempt.locked
+            if batch.locked is None or anyio.current_time() > give_up_at:
+                batch.settle(batch.locked)
+                break
+            batch.wake()
+            interrupt = interrupt or await _pause()
+        return interrupt
 
 
 @define(eq=False)
-class _Batch(Generic[_C]):
-    """Writes to be committed once, however often and by however many threads that is asked for."""
+class _Attempt(Generic[_C]):
+    """One attempt to commit, made once, however often and by however many threads that is asked for."""
 
     writes: Sequence[Write[_C]]
-    _commit: Callable[[Sequence[Write[_C]]], None]
+    _commit: Callable[[Sequence[Write[_C]]], Exception | None]
+    locked: Exception | None = None
     _done: bool = False
     _lock: threading.Lock = field(factory=threading.Lock)
 
-    def commit(self) -> None:
+    def make(self) -> None:
         with self._lock:
             if not self._done:
-                self._commit(self.writes)
+                self.locked = self._commit(self.writes)
                 self._done = True
+
+
+async def _wait(batch: _Batch[Any], interrupt: BaseException | None) -> BaseException | None:
+    """Wait until something about a batch has changed, or an interrupt comes; return the interrupt."""
+    if interrupt is not None:
+        await _outlast(batch.changed.wait)
+        return interrupt
+    try:
+        await batch.changed.wait()
+    except (get_cancelled_exc_class(), KeyboardInterrupt) as error:
+        return error
+    return None
+
+
+def _comes_again(interrupt: BaseException) -> bool:
+    """Whether the event loop will deliver an interrupt again, so that the outcome may be told first."""
+    return isinstance(interrupt, get_cancelled_exc_class()) and anyio.current_effective_deadline() == -math.inf
+
+
+async def _pause() -> BaseException | None:
+    """Wait until the next attempt is due, or an interrupt comes; return the interrupt."""
+    try:
+        await anyio.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311 - not a secret
+    except (get_cancelled_exc_class(), KeyboardInterrupt) as error:
+        return error
+    return None
 
 
 async def _outlast(wait: Callable[[], Awaitable[object]]) -> BaseException | None:
     """Wait to the end, also through what no shield holds off: Ctrl-C, and a bare ``task.cancel()`` of asyncio.
 
-    A writer that left the queue before its turn would leave the others waiting for ever.
+    A worker thread cannot be interrupted, and what it does would not be known.
 
     Returns:
         The interrupt that came meanwhile, to be raised when all is done.

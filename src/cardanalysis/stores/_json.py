@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from .._errors import StoreError
@@ -19,7 +19,7 @@ def dumps(value: Mapping[str, Any]) -> str:
     """
     try:
         _check_keys(value)
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _ENCODER.encode(value)
         # A model may answer with half of a surrogate pair. It cannot be encoded, but an escape keeps it.
         return text if _can_be_encoded(text) else json.dumps(value, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
@@ -35,13 +35,18 @@ def loads(text: str) -> dict[str, Any]:
 def _check_keys(value: object) -> None:
     """Refuse keys that json would turn into text, so that 1 and "1" became the same."""
     if isinstance(value, dict):
-        for key, each in cast("dict[object, object]", value).items():
+        mapping = cast("dict[object, object]", value)
+        for key in mapping:
             if not isinstance(key, str):
                 raise TypeError(f"keys must be text, not {type(key).__name__}")
-            _check_keys(each)
-    elif isinstance(value, (list, tuple)):
-        for each in cast("list[object]", value):
-            _check_keys(each)
+        value = mapping.values()
+    for each in cast("Iterable[object]", value):
+        if isinstance(each, _CONTAINERS):
+            _check_keys(cast("object", each))
+
+
+_CONTAINERS = (dict, list, tuple)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _can_be_encoded(text: str) -> bool:

@@ -2,19 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from .._models import Event, Item, ItemError, Output, Run, Usage
 from .._status import ItemStatus, RunStatus
+from . import _changes as changes
 from ._changes import at
 from ._json import dumps, loads
 
-__all__ = ["event_of", "item_of", "item_row", "output_of", "run_of", "run_row", "usage_row"]
+__all__ = [
+    "ITEM_IDENTITY",
+    "ITEM_STATE",
+    "NO_USAGE",
+    "USAGE_COLUMNS",
+    "UsageValues",
+    "add_usages",
+    "event_of",
+    "item_identity",
+    "item_of",
+    "item_state",
+    "output_of",
+    "run_of",
+    "run_row",
+    "run_state",
+    "usage_of",
+    "usage_values",
+]
 
 Row = Mapping[str, Any]
 _NANO = 1_000_000_000
+
+
+UsageValues: TypeAlias = tuple[int, int, int, int, int, int | None]
+"""A usage as the columns hold it. Costs are whole billionths of a dollar, so that adding them in SQL is exact."""
+
+USAGE_COLUMNS = (
+    "requests",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cost_nano",
+)
+NO_USAGE: UsageValues = (0, 0, 0, 0, 0, 0)
+
+
+def usage_values(usage: Usage) -> UsageValues:
+    """The columns of a usage."""
+    return (
+        usage.requests,
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        usage.cost_nano,
+    )
+
+
+def usage_of(values: Sequence[Any]) -> Usage:
+    """A usage from its columns."""
+    if not any(values) and values[5] is not None:
+        return changes.NO_USAGE
+    *counts, cost = values
+    requests, fresh, output, read, written = counts
+    return Usage(
+        requests=requests,
+        input_tokens=fresh,
+        output_tokens=output,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+        cost=None if cost is None else cost / _NANO,
+    )
+
+
+def add_usages(usages: Iterable[UsageValues]) -> UsageValues:
+    """Add usages up. A cost is unknown as soon as one is."""
+    requests = fresh = output = read = written = 0
+    cost: int | None = 0
+    for each in usages:
+        requests += each[0]
+        fresh += each[1]
+        output += each[2]
+        read += each[3]
+        written += each[4]
+        cost = None if cost is None or each[5] is None else cost + each[5]
+    return requests, fresh, output, read, written, cost
 
 
 def run_row(run: Run) -> dict[str, Any]:
@@ -28,9 +102,18 @@ def run_row(run: Run) -> dict[str, Any]:
         "asked": dumps(run.asked),
         "error": run.error,
         "sequence": run.last_event,
-        **usage_row(run.usage),
-        **_times(run),
+        **_usage_row(run.usage),
+        "created_at": _seconds(run.created_at),
+        "started_at": _seconds(run.started_at),
+        "finished_at": _seconds(run.finished_at),
+        "heartbeat_at": _seconds(run.heartbeat_at),
     }
+
+
+def run_state(run: Run) -> dict[str, Any]:
+    """The columns of a run that change when its status does."""
+    row = run_row(run)
+    return {name: row[name] for name in ("status", "error", "started_at", "finished_at", "heartbeat_at")}
 
 
 def run_of(row: Row, counters: Mapping[str, int]) -> Run:
@@ -46,37 +129,49 @@ def run_of(row: Row, counters: Mapping[str, int]) -> Run:
         fingerprint=row["fingerprint"],
         error=row["error"],
         last_event=row["sequence"],
-        **_times_of(row),
+        created_at=at(row["created_at"]),
+        started_at=_moment(row["started_at"]),
+        finished_at=_moment(row["finished_at"]),
+        heartbeat_at=_moment(row["heartbeat_at"]),
     )
 
 
-def item_row(item: Item) -> dict[str, Any]:
-    """The columns of an item."""
-    return {
-        "run_id": item.run_id,
-        "id": item.id,
-        "kind": item.kind,
-        "name": item.name,
-        "position": item.position,
-        "size": item.size,
-        "status": str(item.status),
-        "version": item.version,
-        "attempts": item.attempts,
-        "token": item.token,
-        "owner": item.owner,
-        "lease_until": item.lease_until,
-        "error_code": item.error and item.error.code,
-        "error_message": item.error and item.error.message,
-        **usage_row(item.usage),
-        **_times(item),
-    }
+ITEM_IDENTITY = ("id", "kind", "name", "position", "size", "created_at")
+ITEM_STATE = (
+    *("status", "version", "attempts", "token", "owner", "lease_until", "error_code", "error_message"),
+    *USAGE_COLUMNS,
+    *("started_at", "finished_at"),
+)
 
 
-def item_of(row: Row) -> Item:
-    """An item from its row."""
-    code = row["error_code"]
+def item_identity(item: Item) -> tuple[Any, ...]:
+    """The columns `ITEM_IDENTITY`."""
+    return (item.id, item.kind, item.name, item.position, item.size, _seconds(item.created_at))
+
+
+def item_state(item: Item) -> tuple[Any, ...]:
+    """The columns `ITEM_STATE`, which are all that a command changes."""
+    error = item.error
+    return (
+        item.status.value,
+        item.version,
+        item.attempts,
+        item.token,
+        item.owner,
+        item.lease_until,
+        error and error.code,
+        error and error.message,
+        *usage_values(item.usage),
+        _seconds(item.started_at),
+        _seconds(item.finished_at),
+    )
+
+
+def item_of(row: Row, run_id: str) -> Item:
+    """An item of a run from its row."""
+    code, started, finished = row["error_code"], row["started_at"], row["finished_at"]
     return Item(
-        run_id=row["run_id"],
+        run_id=run_id,
         id=row["id"],
         kind=row["kind"],
         name=row["name"],
@@ -90,7 +185,9 @@ def item_of(row: Row) -> Item:
         lease_until=row["lease_until"],
         error=None if code is None else ItemError(code=code, message=row["error_message"]),
         usage=_usage_of(row),
-        **_times_of(row),
+        created_at=at(row["created_at"]),
+        started_at=None if started is None else at(started),
+        finished_at=None if finished is None else at(finished),
     )
 
 
@@ -105,10 +202,10 @@ def output_of(row: Row) -> Output:
     )
 
 
-def event_of(row: Row) -> Event:
-    """An event from its row."""
+def event_of(row: Row, run_id: str) -> Event:
+    """An event of a run from its row."""
     return Event(
-        run_id=row["run_id"],
+        run_id=run_id,
         sequence=row["sequence"],
         type=row["type"],
         time=at(row["time"]),
@@ -117,37 +214,17 @@ def event_of(row: Row) -> Event:
     )
 
 
-def usage_row(usage: Usage) -> dict[str, Any]:
-    """The columns of a usage. Costs are whole billionths of a dollar, so that adding them in SQL is exact."""
-    return {
-        "requests": usage.requests,
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "cache_read_tokens": usage.cache_read_tokens,
-        "cache_write_tokens": usage.cache_write_tokens,
-        "cost_nano": usage.cost_nano,
-    }
+def _usage_row(usage: Usage) -> dict[str, int | None]:
+    return dict(zip(USAGE_COLUMNS, usage_values(usage), strict=True))
 
 
 def _usage_of(row: Row) -> Usage:
-    cost = row["cost_nano"]
-    return Usage(
-        requests=row["requests"],
-        input_tokens=row["input_tokens"],
-        output_tokens=row["output_tokens"],
-        cache_read_tokens=row["cache_read_tokens"],
-        cache_write_tokens=row["cache_write_tokens"],
-        cost=None if cost is None else cost / _NANO,
-    )
+    return usage_of(tuple(row[name] for name in USAGE_COLUMNS))
 
 
-def _times(model: Run | Item) -> dict[str, float | None]:
-    moments = {name: getattr(model, name) for name in ("created_at", "started_at", "finished_at")}
-    return {name: moment and moment.timestamp() for name, moment in moments.items()}
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()
 
 
-def _times_of(row: Row) -> dict[str, Any]:
-    def moment(name: str) -> datetime | None:
-        return None if row[name] is None else at(row[name])
-
-    return {name: moment(name) for name in ("created_at", "started_at", "finished_at")}
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else at(seconds)

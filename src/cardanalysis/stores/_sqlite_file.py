@@ -1,60 +1,70 @@
-"""Opening an SQLite file as ours, and the transactions on it. Everything here blocks and runs in worker threads."""
+"""An SQLite file: its connections and the transactions on it. Everything here blocks and runs in worker threads.
+
+There are two connections. One writes. The other one reads, so that whoever reads neither waits for the write lock nor
+keeps it from anybody: in write-ahead mode a reader sees the file as it was when it began.
+"""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
-from collections.abc import Sequence
-from importlib.resources import files
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from .._errors import CommitUnknown, StoreError
 from ._group_commit import Write
-from ._sqlite_place import SQLitePlace
+from ._sqlite_errors import explain, is_locked, name_of
+from ._sqlite_place import IN_MEMORY, SQLitePlace
+from ._sqlite_schema import prepare
+from ._sqlite_transaction import Transaction
 
-__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "SQLiteFile", "explain"]
+__all__ = ["SQLiteFile"]
 
-APPLICATION_ID: Final = 0x63617264
-"""``card`` in ASCII; it marks a file as ours."""
-SCHEMA_VERSION: Final = 1
+_PATIENCE_SECONDS: Final = 30.0
 _OLDEST_SQLITE: Final = (3, 37, 0)  # STRICT tables
-_BUSY_SECONDS: Final = 30.0
-_LOG_BYTES: Final = 4_194_304
-"""Size of the write-ahead log from which it is written back into the database."""
+_LOCK_SECONDS: Final = 0.1
+"""How long SQLite itself waits for a lock. It polls unfairly and cannot be interrupted, so that the waiting is ours."""
+_ROWS_IN_LOG: Final = 4_000
+"""Rows after which the write-ahead log is written back into the database: some 16 MB of results."""
+_LOG_BYTES: Final = 67_108_864
+"""What a log may keep of the disk after it had to be larger."""
+_INHERITED: Final[list[sqlite3.Connection]] = []
+"""Connections that came with a fork. They are kept, since closing them here would drop what the parent holds."""
 
 
 class _Undone(Exception):
-    """A full disk or an I/O error in one write made SQLite undo the whole batch, before its commit."""
+    """The whole batch was undone before its commit, because of one of its writes."""
 
 
 class SQLiteFile:
-    """One connection to one file. Any thread may use it, and one at a time does.
+    """One open file. Any thread may use it; one at a time writes and one at a time reads.
 
     Args:
         path: The file, or ``:memory:``.
         synchronous: ``FULL`` or ``NORMAL``.
+
+    Attributes:
+        path: The file, wherever the process is.
+        patience_seconds: How long others may keep it locked until that is an error.
     """
 
     def __init__(self, path: str, *, synchronous: str) -> None:
         # The file stays the same when the process changes its folder.
-        self.path = path if path == ":memory:" else str(Path(path).absolute())
+        self.path = path if path == IN_MEMORY else str(Path(path).absolute())
         self._synchronous = synchronous
+        self.patience_seconds = _PATIENCE_SECONDS
         self._place = SQLitePlace(self.path)
-        self._log_limit = _LOG_BYTES
-        self._connection: sqlite3.Connection | None = None
-        self._lock = threading.Lock()
+        self._rows_written_back = 0
+        self._writer: sqlite3.Connection | None = None
+        self._reader: sqlite3.Connection | None = None
+        self._process = 0
+        self._writing = threading.RLock()
+        self._reading = threading.RLock()
 
-    @property
-    def connection(self) -> sqlite3.Connection:
-        """The open connection.
-
-        Raises:
-            StoreError: The file is not open.
-        """
-        if self._connection is None:
-            raise StoreError("The store is not open. Use it inside 'async with'.", code="store_closed")
-        return self._connection
+    # -- opening and closing -------------------------------------------------------------------------------------
 
     def open(self) -> None:
         """Open the file, make it ours if it is new, and bring its tables up to date.
@@ -64,43 +74,48 @@ class SQLiteFile:
         """
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
             raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old; 3.37 or newer is needed.", code="too_old")
-        with self._lock:
-            if self._connection is not None:
+        if self._is_inherited():
+            self._leave_to_parent()
+        with self._writing, self._reading:
+            if self._writer is not None:
                 raise StoreError(
                     "The store is open already. Enter it once and hand it on, or make another one.", code="store_open"
                 )
             self._place.check_local()
-            self._connection = self._connect()
+            self._writer = self._connect(self._set_up_writer)
+            self._rows_written_back = self._writer.total_changes
+            try:
+                in_memory = self.path == IN_MEMORY
+                self._reader = self._writer if in_memory else self._connect(self._set_up_reader)
+            except BaseException:
+                self.close()
+                raise
+            self._process = os.getpid()
             self._place.remember()
 
     def close(self) -> None:
-        """Close the connection."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+        """Close the connections."""
+        if self._is_inherited():
+            self._leave_to_parent()
+            return
+        with self._writing, self._reading:
+            # The writer last: the last one to close a file writes its log back.
+            for connection in (self._reader, self._writer):
+                if connection is not None:
+                    connection.close()
+            self._reader = self._writer = None
 
-    def commit(self, batch: Sequence[Write[sqlite3.Connection]]) -> None:
-        """Do a batch of writes in one transaction, each undone alone if it raises."""
-        with self._lock:
-            try:
-                self._transact(batch)
-            except _Undone:
-                # Nothing was committed, and the others of the batch may go through without the one that did not.
-                for write in batch:
-                    write.error = None
-                    self._transact([write])
-            self._keep_log_short()
-
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, set_up: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
         try:
-            # Autocommit: every transaction below is begun by hand, since the module's own would begin as readers and
-            # fail when they turn into writers.
+            # Autocommit: every transaction is begun by hand, since the module's own would begin as readers and fail
+            # when they turn into writers.
             connection = sqlite3.connect(
-                self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                self.path, timeout=self.patience_seconds, isolation_level=None, check_same_thread=False
             )
             try:
-                self._prepare(connection)
+                connection.row_factory = sqlite3.Row
+                set_up(connection)
+                connection.execute(f"PRAGMA busy_timeout = {_LOCK_SECONDS * 1000:.0f}")
             except BaseException:
                 connection.close()
                 raise
@@ -108,62 +123,243 @@ class SQLiteFile:
             raise explain(error, self.path) from error
         return connection
 
-    def _transact(self, batch: Sequence[Write[sqlite3.Connection]]) -> None:
+    def _set_up_writer(self, connection: sqlite3.Connection) -> None:
+        prepare(connection, self.path)
+        self._set_up(connection)
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA temp_store = MEMORY")  # what a savepoint may have to undo goes no way over the disk
+
+    def _set_up_reader(self, connection: sqlite3.Connection) -> None:
+        self._set_up(connection)
+        connection.execute("PRAGMA query_only = ON")
+
+    def _set_up(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # see _keep_log_short
+        connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
+        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+
+    # -- forks ---------------------------------------------------------------------------------------------------
+
+    def _is_inherited(self) -> bool:
+        return self._writer is not None and self._process not in (0, os.getpid())
+
+    def _leave_to_parent(self) -> None:
+        """Forget what belongs to the process that this one was forked from, also locks that it held at that moment."""
+        _INHERITED.extend(each for each in (self._writer, self._reader) if each is not None)
+        self._writer = self._reader = None
+        self._writing, self._reading = threading.RLock(), threading.RLock()
+
+    def _check_usable(self) -> None:
+        if self._writer is None:
+            raise StoreError("The store is not open. Use it inside 'async with'.", code="store_closed")
+        if self._is_inherited():
+            raise StoreError(
+                "The store was opened before this process was forked, and belongs to its parent. Open it anew here.",
+                code="forked",
+            )
+        self._place.check_same()
+
+    # -- transactions --------------------------------------------------------------------------------------------
+
+    def commit(self, batch: Sequence[Write[Transaction]]) -> Exception | None:
+        """Do a batch of writes in one transaction, each undone alone if it raises.
+
+        Returns:
+            None if each write has its outcome; or the error that says that another process holds the lock, and nothing
+            was done.
+        """
         try:
-            connection = self.connection
-            self._place.check_same()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                for write in batch:
-                    self._attempt(connection, write)
-                self._commit(connection)
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+            self._check_usable()
+            with self._writing:
+                locked = self._transact(batch)
+                self._keep_log_short()
         except BaseException as error:
-            if isinstance(error, _Undone) and len(batch) > 1:
-                raise
+            _fail(batch, self._told(error))
+            return None
+        return locked
+
+    def read(self, batch: Sequence[Write[sqlite3.Connection]]) -> Exception | None:
+        """Do a batch of reads on one state of the file; returns what `commit` returns."""
+        try:
+            self._check_usable()
+            with self._reading:
+                return self._read(batch)
+        except BaseException as error:
+            _fail(batch, self._told(error))
+            return None
+
+    def _read(self, batch: Sequence[Write[sqlite3.Connection]]) -> Exception | None:
+        connection = self._opened(self._reader)
+        try:
+            connection.execute("BEGIN")
             for write in batch:
-                write.error = write.error or self._told(error)
+                try:
+                    write.result = write.work(connection)
+                except Exception as error:
+                    if isinstance(error, sqlite3.Error) and is_locked(error):
+                        return explain(error, self.path)
+                    write.error = self._told(error)
+        finally:
+            if connection.in_transaction:
+                connection.execute("COMMIT")
+        return None
+
+    def _transact(self, batch: Sequence[Write[Transaction]]) -> Exception | None:
+        connection = self._opened(self._writer)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            if is_locked(error):
+                return explain(error, self.path)
+            raise
+        try:
+            self._write(connection, batch)
+        except _Undone as undone:
+            if len(batch) == 1:
+                _fail(batch, self._told(undone.__cause__ or undone))
+                return None
+            # The others of the batch may go through without the one that did not.
+            for write in batch:
+                write.result = write.error = None
+                self._transact_alone(write)
+        return None
+
+    def _transact_alone(self, write: Write[Transaction]) -> None:
+        # Some are committed by now, so that this cannot be given back as not begun: wait here.
+        try:
+            with self._patient(self._opened(self._writer)):
+                locked = self._transact([write])
+            write.error = write.error or locked
+        except Exception as error:
+            write.error = self._told(error)
+
+    @contextmanager
+    def _patient(self, connection: sqlite3.Connection) -> Iterator[None]:
+        """Let SQLite itself wait for a lock."""
+        connection.execute(f"PRAGMA busy_timeout = {self.patience_seconds * 1000:.0f}")
+        try:
+            yield
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {_LOCK_SECONDS * 1000:.0f}")
+
+    def _write(self, connection: sqlite3.Connection, batch: Sequence[Write[Transaction]]) -> None:
+        try:
+            transaction = Transaction(connection)
+            for write in batch:
+                self._attempt(transaction, write)
+            try:
+                transaction.flush()
+            except Exception as error:  # what one of them noted cannot be written
+                raise _Undone from error
+            self._commit(connection)
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _attempt(self, transaction: Transaction, write: Write[Transaction]) -> None:
+        connection, mark = transaction.connection, transaction.mark()
+        connection.execute("SAVEPOINT write")
+        try:
+            write.result = write.work(transaction)
+        except Exception as error:
+            if not connection.in_transaction:  # a full disk or an I/O error
+                raise _Undone from error
+            write.error = self._told(error)
+            transaction.forget(mark)
+            connection.execute("ROLLBACK TO write")
+        connection.execute("RELEASE write")
 
     def _commit(self, connection: sqlite3.Connection) -> None:
         try:
             connection.execute("COMMIT")
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             # When the sync fails, the transaction is in the log all the same, and a crash may bring it back.
-            if _name_of(error).startswith("SQLITE_IOERR"):
-                raise CommitUnknown(Path(self.path).name, _name_of(error)) from error
-            raise
+            if name_of(error).startswith("SQLITE_IOERR"):
+                raise CommitUnknown(Path(self.path).name, name_of(error)) from error
+            raise _Undone from error
 
     def _keep_log_short(self) -> None:
-        """Write the log back into the database when it has grown.
+        """Write the log back into the database after so many rows, so that it is begun anew.
 
         SQLite's own way of doing so may run while another connection begins the log anew, which can damage the file in
-        versions before 3.51.3 (https://sqlite.org/wal.html#walresetbug). It is turned off, and this way holds the write
-        lock meanwhile.
+        versions before 3.51.3 (https://sqlite.org/wal.html#walresetbug). It is turned off, and nobody can write during
+        this one, since the writing connection holds the lock meanwhile. It waits for nobody who reads: what a reader
+        keeps in the log is written back the next time.
         """
-        try:
-            if self._connection is not None and self._log_size() >= self._log_limit:
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                # While somebody reads, the log cannot be emptied; that is tried again when it has grown by as much.
-                self._log_limit = self._log_size() + _LOG_BYTES
-        except (OSError, sqlite3.Error):
-            return  # what was committed is safe in the log; the next commit tries again
+        writer = self._opened(self._writer)
+        if writer.total_changes - self._rows_written_back < _ROWS_IN_LOG or self.path == IN_MEMORY:
+            return
+        self._write_log_back(writer)
 
-    def _log_size(self) -> int:
-        return Path(f"{self.path}-wal").stat().st_size
+    def _write_log_back(self, writer: sqlite3.Connection) -> None:
+        self._rows_written_back = writer.total_changes
+        with suppress(StoreError, sqlite3.Error):  # what was committed is safe in the log, and the next time will do
+            writer.execute("BEGIN IMMEDIATE")
+            try:
+                with closing(self._connect(self._set_up_reader)) as other:
+                    other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            finally:
+                writer.execute("ROLLBACK")
 
-    def _attempt(self, connection: sqlite3.Connection, write: Write[sqlite3.Connection]) -> None:
-        connection.execute("SAVEPOINT write")
+    # -- housekeeping --------------------------------------------------------------------------------------------
+
+    def vacuum(self) -> None:
+        """Give the space of what was deleted back to the file system.
+
+        Raises:
+            StoreError: It failed; nothing is changed.
+        """
+        self._check_usable()
+        with self._writing:
+            writer = self._opened(self._writer)
+            try:
+                with self._patient(writer):
+                    writer.execute("PRAGMA temp_store = FILE")  # it makes a copy of everything
+                    writer.execute("VACUUM")
+            except sqlite3.Error as error:
+                raise explain(error, self.path) from error
+            finally:
+                writer.execute("PRAGMA temp_store = MEMORY")
+            self._write_log_back(writer)
+
+    def backup(self, path: str) -> None:
+        """Copy the file as it is at one moment, while others write.
+
+        Raises:
+            StoreError: It failed, or there is something at the path; nothing is left there.
+        """
+        self._check_usable()
+        target = Path(path).absolute()
+        if target.exists():
+            raise StoreError(f"{target.name} exists. Choose a path where nothing is.", code="backup_exists")
+        made = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}")
         try:
-            write.result = write.work(connection)
-        except Exception as error:
-            write.error = self._told(error)
-            if not connection.in_transaction:
-                raise _Undone from error
-            connection.execute("ROLLBACK TO write")
-        connection.execute("RELEASE write")
+            self._copy_to(str(made))
+            made.rename(target)
+        except sqlite3.Error as error:
+            raise explain(error, str(target)) from error
+        except OSError as error:
+            raise StoreError(
+                f"{target.name}: the backup could not be written ({error.strerror}).", code="io_error"
+            ) from error
+        finally:
+            for ending in ("", "-journal", "-wal", "-shm"):
+                Path(f"{made}{ending}").unlink(missing_ok=True)
+
+    def _copy_to(self, path: str) -> None:
+        if self.path == IN_MEMORY:
+            with self._writing, closing(sqlite3.connect(path)) as target:
+                self._opened(self._writer).backup(target)
+            return
+        # A connection of its own, so that nobody who reads has to wait.
+        with closing(self._connect(self._set_up_reader)) as source, closing(sqlite3.connect(path)) as target:
+            source.backup(target)
+
+    def _opened(self, connection: sqlite3.Connection | None) -> sqlite3.Connection:
+        if connection is None:  # closed meanwhile
+            raise StoreError("The store is not open. Use it inside 'async with'.", code="store_closed")
+        return connection
 
     def _told(self, error: BaseException) -> BaseException:
         if isinstance(error, (UnicodeEncodeError, OverflowError)):
@@ -174,70 +370,7 @@ class SQLiteFile:
             )
         return explain(error, self.path) if isinstance(error, sqlite3.Error) else error
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.row_factory = sqlite3.Row
-        self._check_ours(connection)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA wal_autocheckpoint = 0")  # see _keep_log_short
-        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            # Read again inside the transaction: another process may have made the tables meanwhile.
-            self._migrate(connection, self._check_ours(connection))
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
 
-    def _check_ours(self, connection: sqlite3.Connection) -> int:
-        """Return the schema version, 0 for a new file."""
-        # The tables first: another process may make them at any moment, and it marks the file with them.
-        has_tables = connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is not None
-        application: int = connection.execute("PRAGMA application_id").fetchone()[0]
-        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-        if application not in (0, APPLICATION_ID) or (application == 0 and has_tables):
-            raise StoreError(f"{self.path} is another program's database. Choose another path.", code="not_a_store")
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                f"{self.path} was written by a newer cardanalysis (schema {version}, this one knows "
-                f"{SCHEMA_VERSION}). Upgrade cardanalysis.",
-                code="too_new",
-            )
-        return version
-
-    def _migrate(self, connection: sqlite3.Connection, version: int) -> None:
-        for step in range(version + 1, SCHEMA_VERSION + 1):
-            script = files("cardanalysis.stores.sql").joinpath(f"sqlite_{step}.sql").read_text(encoding="utf-8")
-            # Not executescript: it would commit the transaction that surrounds it.
-            for statement in script.split(";\n"):
-                connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
-_REASONS: Final = {
-    "SQLITE_BUSY": ("locked", "another process kept it locked for too long. Try again when that process is done"),
-    "SQLITE_CANTOPEN": ("cannot_open", "it cannot be opened. Check that its folder exists and can be written"),
-    "SQLITE_CORRUPT": ("corrupt", "it is damaged. Restore it from a copy"),
-    "SQLITE_FULL": ("full", "the disk is full. Make room and run the same call again; nothing finished is lost"),
-    "SQLITE_IOERR": ("io_error", "the disk reported an error. Check it before you go on"),
-    "SQLITE_NOTADB": ("not_a_store", "it is no SQLite database. Choose another path"),
-    "SQLITE_TOOBIG": ("too_big", "what was to be stored is larger than SQLite takes"),
-    "SQLITE_READONLY": ("read_only", "it cannot be written. Check the rights of the file and its folder"),
-}
-
-
-def explain(error: sqlite3.Error, path: str) -> StoreError:
-    """Say what an SQLite error means for the store at a path, by its error code and not by its text."""
-    name = _name_of(error)
-    for prefix, (code, reason) in _REASONS.items():
-        if name.startswith(prefix):
-            return StoreError(f"{Path(path).name}: {reason} ({name}).", code=code)
-    return StoreError(f"{Path(path).name}: SQLite failed ({name}: {error}).", code="sqlite")
-
-
-def _name_of(error: sqlite3.Error) -> str:
-    """SQLite's own name of an error, or the module's where it did not come from SQLite."""
-    return getattr(error, "sqlite_errorname", None) or type(error).__name__
+def _fail(batch: Sequence[Write[Any]], error: BaseException) -> None:
+    for write in batch:
+        write.error = write.error or error

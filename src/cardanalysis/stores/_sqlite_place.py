@@ -8,9 +8,9 @@ from typing import Final
 
 from .._errors import StoreError
 
-__all__ = ["SQLitePlace"]
+__all__ = ["IN_MEMORY", "SQLitePlace"]
 
-_IN_MEMORY: Final = ":memory:"
+IN_MEMORY: Final = ":memory:"
 _MOUNTS: Final = Path("/proc/self/mounts")
 _NETWORK: Final = frozenset(
     {"9p", "afs", "ceph", "cifs", "davfs", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs", "gpfs"}
@@ -36,7 +36,7 @@ class SQLitePlace:
         Raises:
             StoreError: With code ``network_path``.
         """
-        if self._path == _IN_MEMORY:
+        if self._path == IN_MEMORY:
             return
         share = os.name == "nt" and self._path.startswith(("\\\\", "//"))
         kind = "a share" if share else _file_system(self._path)
@@ -65,7 +65,7 @@ class SQLitePlace:
             )
 
     def _identity(self) -> tuple[int, int] | None:
-        if self._path == _IN_MEMORY:
+        if self._path == IN_MEMORY:
             return None
         try:
             stat = Path(self._path).stat()

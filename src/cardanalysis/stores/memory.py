@@ -267,7 +267,8 @@ class MemoryStore:
         with self._lock:
             now, kept = self._clock(), self._kept(run_id)
             item = kept.item(item_id)
-            change = changes.fail(item, token=token, error=error, usage=usage, now=now)
+            kept_any = bool(kept.outputs.get(item_id))
+            change = changes.fail(item, token=token, error=error, usage=usage, keeps_outputs=kept_any, now=now)
             if change is None:
                 return item
             kept.apply([change], now)
