@@ -20,7 +20,7 @@ from typing import TypeVar
 K = TypeVar("K")
 T = TypeVar("T")
 
-_PACKAGES = ("cardanalysis", "anyio", "trio", "aiometer", "anthropic", "attrs")
+_PACKAGES = ("cardanalysis", "anyio", "trio", "aiometer", "aiosqlite", "anthropic", "attrs")
 _STATUS = Path("/proc/self/status")
 
 

@@ -283,7 +283,7 @@ async def test_no_thread_is_to_be_had(
         raise RuntimeError("can't start new thread")
 
     with monkeypatch.context() as patched:
-        patched.setattr("cardanalysis.stores._group_commit.to_thread.run_sync", refuse)
+        patched.setattr("cardanalysis.stores._threads.to_thread.run_sync", refuse)
         results = await all_results(*[partial(writes.run, writing(name)) for name in "abc"])
     assert [type(result) for result in results] == [RuntimeError] * 3
     assert await writes.run(writing("after")) == "AFTER"

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import math
 import random
-import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 import anyio
-from anyio import CancelScope, CapacityLimiter, Event, get_cancelled_exc_class, to_thread
+from anyio import CancelScope, CapacityLimiter, Event, get_cancelled_exc_class
 from anyio.lowlevel import checkpoint_if_cancelled
 from attrs import define, field
+
+from ._threads import in_thread
 
 __all__ = ["GroupCommit", "Write"]
 
@@ -136,8 +137,8 @@ class GroupCommit(Generic[_C]):
                 interrupt = await self._lead(batch, interrupt)
             if interrupt is not None and batch.stuck and not batch.running and not batch.done:
                 batch.leave(write)
-                break
-        if interrupt is not None and not (batch.done and _comes_again(interrupt)):
+                raise interrupt
+        if interrupt is not None and not _comes_again(interrupt):
             raise interrupt
         if write.error is not None:
             raise write.error
@@ -176,9 +177,8 @@ class GroupCommit(Generic[_C]):
         interrupt: BaseException | None = None
         while interrupt is None:
             batch.open, batch.running = False, True
-            attempt = _Attempt(batch.writes, self._commit)
-            interrupt = await _outlast(partial(to_thread.run_sync, attempt.make, limiter=self._one_thread))
-            batch.running, batch.locked = False, attempt.locked
+            batch.locked, interrupt = await in_thread(partial(self._commit, batch.writes), self._one_thread)
+            batch.running = False
             if batch.locked is None or anyio.current_time() > give_up_at:
                 batch.settle(batch.locked)
                 break
@@ -187,33 +187,14 @@ class GroupCommit(Generic[_C]):
         return interrupt
 
 
-@define(eq=False)
-class _Attempt(Generic[_C]):
-    """One attempt to commit, made once, however often and by however many threads that is asked for."""
-
-    writes: Sequence[Write[_C]]
-    _commit: Callable[[Sequence[Write[_C]]], Exception | None]
-    locked: Exception | None = None
-    _done: bool = False
-    _lock: threading.Lock = field(factory=threading.Lock)
-
-    def make(self) -> None:
-        with self._lock:
-            if not self._done:
-                self.locked = self._commit(self.writes)
-                self._done = True
-
-
 async def _wait(batch: _Batch[Any], interrupt: BaseException | None) -> BaseException | None:
     """Wait until something about a batch has changed, or an interrupt comes; return the interrupt."""
-    if interrupt is not None:
-        await _outlast(batch.changed.wait)
-        return interrupt
-    try:
-        await batch.changed.wait()
-    except (get_cancelled_exc_class(), KeyboardInterrupt) as error:
-        return error
-    return None
+    with CancelScope(shield=interrupt is not None):
+        try:
+            await batch.changed.wait()
+        except (get_cancelled_exc_class(), KeyboardInterrupt) as error:
+            return error
+    return interrupt
 
 
 def _comes_again(interrupt: BaseException) -> bool:
@@ -228,23 +209,3 @@ async def _pause() -> BaseException | None:
     except (get_cancelled_exc_class(), KeyboardInterrupt) as error:
         return error
     return None
-
-
-async def _outlast(wait: Callable[[], Awaitable[object]]) -> BaseException | None:
-    """Wait to the end, also through what no shield holds off: Ctrl-C, and a bare ``task.cancel()`` of asyncio.
-
-    A worker thread cannot be interrupted, and what it does would not be known.
-
-    Returns:
-        The interrupt that came meanwhile, to be raised when all is done.
-    """
-    interrupt: BaseException | None = None
-    done = False
-    with CancelScope(shield=True):
-        while not done:
-            try:
-                await wait()
-                done = True
-            except (get_cancelled_exc_class(), KeyboardInterrupt) as error:
-                interrupt = error
-    return interrupt

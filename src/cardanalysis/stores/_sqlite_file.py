@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -149,15 +149,34 @@ class SQLiteFile:
         self._writer = self._reader = None
         self._writing, self._reading = threading.RLock(), threading.RLock()
 
-    def _check_usable(self) -> None:
-        if self._writer is None:
-            raise StoreError("The store is not open. Use it inside 'async with'.", code="store_closed")
+    def check_process(self) -> None:
+        """Refuse to go on in a forked process.
+
+        Raises:
+            StoreError: With code ``forked``.
+        """
         if self._is_inherited():
             raise StoreError(
                 "The store was opened before this process was forked, and belongs to its parent. Open it anew here.",
                 code="forked",
             )
-        self._place.check_same()
+
+    def _check_usable(self) -> None:
+        if self._writer is None:
+            raise StoreError("The store is not open. Use it inside 'async with'.", code="store_closed")
+        self.check_process()
+        if self._place.check_same():
+            self._check_whole()
+
+    def _check_whole(self) -> None:
+        """Look whether a file that has become smaller is whole: a vacuum does that, and so does who cuts it off."""
+        found = "empty"
+        if self._place.size > 0:  # an empty one has nothing to be found wrong, and SQLite would delete its log
+            with closing(self._connect(self._set_up_reader)) as connection:
+                found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise StoreError(f"{Path(self.path).name}: it is damaged. Restore it from a copy.", code="corrupt")
+        self._place.remember()
 
     # -- transactions --------------------------------------------------------------------------------------------
 
@@ -234,7 +253,7 @@ class SQLiteFile:
             write.error = self._told(error)
 
     @contextmanager
-    def _patient(self, connection: sqlite3.Connection) -> Iterator[None]:
+    def _patient(self, connection: sqlite3.Connection) -> Generator[None, None, None]:
         """Let SQLite itself wait for a lock."""
         connection.execute(f"PRAGMA busy_timeout = {self.patience_seconds * 1000:.0f}")
         try:
@@ -245,8 +264,9 @@ class SQLiteFile:
     def _write(self, connection: sqlite3.Connection, batch: Sequence[Write[Transaction]]) -> None:
         try:
             transaction = Transaction(connection)
+            attempt = self._attempt_one if len(batch) == 1 else self._attempt
             for write in batch:
-                self._attempt(transaction, write)
+                attempt(transaction, write)
             try:
                 transaction.flush()
             except Exception as error:  # what one of them noted cannot be written
@@ -256,6 +276,12 @@ class SQLiteFile:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+    def _attempt_one(self, transaction: Transaction, write: Write[Transaction]) -> None:
+        try:
+            write.result = write.work(transaction)
+        except Exception as error:
+            raise _Undone from error
 
     def _attempt(self, transaction: Transaction, write: Write[Transaction]) -> None:
         connection, mark = transaction.connection, transaction.mark()

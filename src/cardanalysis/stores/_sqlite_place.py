@@ -29,6 +29,7 @@ class SQLitePlace:
     def __init__(self, path: str) -> None:
         self._path = path
         self._seen: tuple[int, int] | None = None
+        self._largest = 0
 
     def check_local(self) -> None:
         """Refuse a network file system, where it can be told.
@@ -49,29 +50,43 @@ class SQLitePlace:
 
     def remember(self) -> None:
         """Take the file that is there now for the right one."""
-        self._seen = self._identity()
+        self._seen, self._largest = self._look()
 
-    def check_same(self) -> None:
+    def check_same(self) -> bool:
         """Make sure that the file was not deleted or replaced: SQLite would go on writing to what nobody finds again.
+
+        Returns:
+            Whether the file has become smaller, so that it has to be looked into.
 
         Raises:
             StoreError: With code ``replaced``.
         """
-        if self._seen != self._identity():
+        seen, size = self._look()
+        if self._seen != seen:
             raise StoreError(
                 f"{Path(self._path).name} was deleted, moved or replaced while it was open. Put it back, or open the "
                 "store anew, and resume.",
                 code="replaced",
             )
+        if size < self._largest:
+            return True
+        self._largest = size
+        return False
 
-    def _identity(self) -> tuple[int, int] | None:
+    @property
+    def size(self) -> int:
+        """How large the file is now, in bytes."""
+        return self._look()[1]
+
+    def _look(self) -> tuple[tuple[int, int] | None, int]:
+        """Which file is there, and its size."""
         if self._path == IN_MEMORY:
-            return None
+            return None, 0
         try:
             stat = Path(self._path).stat()
         except OSError:
-            return (0, 0)
-        return stat.st_dev, stat.st_ino
+            return (0, 0), 0
+        return (stat.st_dev, stat.st_ino), stat.st_size
 
 
 def _file_system(path: str) -> str | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
-from anyio import CancelScope, CapacityLimiter, to_thread
+from anyio import CapacityLimiter
 from attrs import evolve
 
 from .._errors import ConfigurationError, RunNotFound
@@ -21,8 +23,11 @@ from ._group_commit import GroupCommit
 from ._json import dumps, loads
 from ._sqlite_file import SQLiteFile
 from ._sqlite_transaction import Transaction
+from ._threads import in_thread
 
 __all__ = ["SQLiteStore"]
+
+_T = TypeVar("_T")
 
 
 class SQLiteStore:
@@ -73,7 +78,10 @@ class SQLiteStore:
         Raises:
             StoreError: It cannot be opened, is damaged, is another program's, or was written by a newer version.
         """
-        await to_thread.run_sync(self._file.open)
+        _, interrupt = await in_thread(self._file.open, self._file_work)
+        if interrupt is not None:
+            await in_thread(self._file.close, self._file_work)
+            raise interrupt
         # Nobody waits in new queues, whatever became of an event loop in which the store was open before.
         self._queue()
         return self
@@ -82,8 +90,15 @@ class SQLiteStore:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None, /
     ) -> None:
         """Close the file."""
-        with CancelScope(shield=True):
-            await to_thread.run_sync(self._file.close)
+        await self._in_thread(self._file.close)
+
+    async def _write(self, work: Callable[[Transaction], _T]) -> _T:
+        self._file.check_process()  # a queue that came with a fork is never served
+        return await self._writes.run(work)
+
+    async def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        self._file.check_process()
+        return await self._reads.run(work)
 
     # -- runs ----------------------------------------------------------------------------------------------------
 
@@ -111,11 +126,11 @@ class SQLiteStore:
                 transaction.set_run(run_id, line, fingerprint=fingerprint, asked=text)
             return transaction.run(run_id)
 
-        return await self._writes.run(work)
+        return await self._write(work)
 
     async def get_run(self, run_id: str) -> Run:
         """See `cardanalysis.abc.Store.get_run`."""
-        return await self._reads.run(lambda connection: queries.run(connection, run_id))
+        return await self._read(lambda connection: queries.run(connection, run_id))
 
     async def update_run(self, run_id: str, status: RunStatus, *, version: int, error: str | None = None) -> Run:
         """See `cardanalysis.abc.Store.update_run`."""
@@ -127,12 +142,12 @@ class SQLiteStore:
             transaction.set_run(run_id, line, **rows.run_state(new))
             return transaction.run(run_id)
 
-        return await self._writes.run(work)
+        return await self._write(work)
 
     async def increment(self, run_id: str, counter: str, by: int = 1) -> int:
         """See `cardanalysis.abc.Store.increment`."""
         changes.check_counter(counter)
-        return await self._writes.run(lambda transaction: transaction.count(transaction.number(run_id), counter, by))
+        return await self._write(lambda transaction: transaction.count(transaction.number(run_id), counter, by))
 
     # -- items ---------------------------------------------------------------------------------------------------
 
@@ -154,11 +169,11 @@ class SQLiteStore:
             transaction.apply(number, [evolve(change, item=known[change.item.id]) for change in made], now)
             return [known[new.id] for new in items]
 
-        return await self._writes.run(work)
+        return await self._write(work)
 
     async def get_item(self, run_id: str, item_id: str) -> Item:
         """See `cardanalysis.abc.Store.get_item`."""
-        return await self._reads.run(
+        return await self._read(
             lambda connection: queries.item(connection, queries.number(connection, run_id), run_id, item_id)[1]
         )
 
@@ -190,7 +205,7 @@ class SQLiteStore:
                 transaction.beat(number, now)
             return [change.item for change in made]
 
-        return await self._writes.run(work)
+        return await self._write(work)
 
     async def renew(self, run_id: str, owner: str, *, lease_seconds: float) -> Renewal:
         """See `cardanalysis.abc.Store.renew`."""
@@ -204,7 +219,7 @@ class SQLiteStore:
                 stop=queries.run_status(transaction.connection, number) is RunStatus.CANCELLED,
             )
 
-        return await self._writes.run(work)
+        return await self._write(work)
 
     async def release(self, run_id: str, item_id: str, *, token: int) -> Item:
         """See `cardanalysis.abc.Store.release`."""
@@ -243,7 +258,7 @@ class SQLiteStore:
             transaction.apply(number, [change], now, extra=extra)
             return change.item
 
-        return await self._writes.run(work)
+        return await self._write(work)
 
     async def fail_item(self, run_id: str, item_id: str, *, token: int, error: ItemError, usage: Usage) -> Item:
         """See `cardanalysis.abc.Store.fail_item`."""
@@ -258,7 +273,7 @@ class SQLiteStore:
             transaction.apply(number, [change], now)
             return change.item
 
-        return await self._writes.run(work)
+        return await self._write(work)
 
     async def _change_item(self, run_id: str, item_id: str, decide: Callable[[Item, float], changes.Change]) -> Item:
         def work(transaction: Transaction) -> Item:
@@ -267,7 +282,7 @@ class SQLiteStore:
             transaction.apply(number, [change], now)
             return change.item
 
-        return await self._writes.run(work)
+        return await self._write(work)
 
     # -- what is kept --------------------------------------------------------------------------------------------
 
@@ -276,7 +291,7 @@ class SQLiteStore:
     ) -> list[Item]:
         """See `cardanalysis.abc.Store.items`."""
         changes.check_limit(limit)
-        return await self._reads.run(
+        return await self._read(
             lambda connection: queries.items(connection, run_id, status=status, after=after, limit=limit)
         )
 
@@ -291,14 +306,14 @@ class SQLiteStore:
     ) -> list[Output]:
         """See `cardanalysis.abc.Store.outputs`."""
         changes.check_limit(limit)
-        return await self._reads.run(
+        return await self._read(
             lambda connection: queries.outputs(connection, run_id, kind=kind, item_id=item_id, after=after, limit=limit)
         )
 
     async def events(self, run_id: str, after: int = 0, *, limit: int | None = None) -> list[Event]:
         """See `cardanalysis.abc.Store.events`."""
         changes.check_limit(limit)
-        return await self._reads.run(lambda connection: queries.events(connection, run_id, after, limit=limit))
+        return await self._read(lambda connection: queries.events(connection, run_id, after, limit=limit))
 
     async def append_event(
         self,
@@ -324,7 +339,7 @@ class SQLiteStore:
                 data=loads(text),
             )
 
-        return await self._writes.run(work)
+        return await self._write(work)
 
     # -- housekeeping --------------------------------------------------------------------------------------------
 
@@ -340,7 +355,7 @@ class SQLiteStore:
         """See `cardanalysis.abc.Housekeeping.runs`."""
         changes.check_limit(limit)
         silent_since = None if stale_seconds is None else self._clock() - stale_seconds
-        return await self._reads.run(
+        return await self._read(
             lambda connection: queries.runs(
                 connection, kind=kind, status=status, silent_since=silent_since, after=after, limit=limit
             )
@@ -353,11 +368,11 @@ class SQLiteStore:
             changes.check_deletable(transaction.run(run_id))
             transaction.delete_run(run_id)
 
-        await self._writes.run(work)
+        await self._write(work)
 
     async def find_completed(self, item_id: str, *, kind: str, fingerprint: str) -> Item | None:
         """See `cardanalysis.abc.Housekeeping.find_completed`."""
-        return await self._reads.run(
+        return await self._read(
             lambda connection: queries.completed(connection, item_id, kind=kind, fingerprint=fingerprint)
         )
 
@@ -381,7 +396,7 @@ class SQLiteStore:
             StoreError: With code ``backup_exists`` there is something at the path. Otherwise the copy failed, and
                 nothing is left there.
         """
-        await to_thread.run_sync(self._file.backup, os.fsdecode(path), limiter=self._file_work)
+        await self._in_thread(partial(self._file.backup, os.fsdecode(path)))
 
     async def vacuum(self) -> None:
         """Make the file as small as what it holds, such as after runs were deleted. Nobody else can write meanwhile.
@@ -391,4 +406,9 @@ class SQLiteStore:
         Raises:
             StoreError: It failed, such as for want of space; nothing is changed.
         """
-        await to_thread.run_sync(self._file.vacuum, limiter=self._file_work)
+        await self._in_thread(self._file.vacuum)
+
+    async def _in_thread(self, work: Callable[[], None]) -> None:
+        _, interrupt = await in_thread(work, self._file_work)
+        if interrupt is not None:
+            raise interrupt
