@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import anyio
@@ -13,20 +14,39 @@ from anyio.lowlevel import checkpoint
 from attrs import evolve
 
 from cardanalysis import MemoryStore
-from cardanalysis._models import Item, Output, Renewal, Run
-from cardanalysis._status import ItemStatus
+from cardanalysis._models import Event, Item, Output, Renewal, Run
+from cardanalysis._status import ItemStatus, RunStatus
+from cardanalysis.stores import RunState
 from cardanalysis.stores import _changes as changes
-from cardanalysis.stores import memory
-from cardanalysis.testing._store_promises import PROMISES, check_store
+from cardanalysis.stores._json import dumps
+from cardanalysis.testing._store_promises import HOUSEKEEPING, PROMISES, check_store
 
 NAMES = tuple(promise.__name__ for promise in PROMISES)
+OF_HOUSEKEEPING = tuple(promise.__name__ for promise in HOUSEKEEPING)
 
 
 @pytest.mark.anyio
 async def test_a_store_that_keeps_its_promises_passes() -> None:
     """check_store returns the names of all promises, each of which has one."""
     assert await check_store(lambda clock: MemoryStore(clock=clock)) == NAMES
-    assert len(set(NAMES)) == len(NAMES) > 70
+    assert len(set(NAMES)) == len(NAMES) > 90
+
+
+class KeepsNoHouse(MemoryStore):
+    """Can do all for work on a run, and lacks one of the methods besides."""
+
+    restore_run: Any = None
+
+
+@pytest.mark.anyio
+async def test_a_store_need_not_keep_house() -> None:
+    """check_store leaves the promises of housekeeping out where the store lacks one of its methods, and lists none."""
+
+    def make_store(clock: Callable[[], float]) -> KeepsNoHouse:
+        return KeepsNoHouse(clock=clock)
+
+    assert await check_store(make_store) == NAMES[: -len(OF_HOUSEKEEPING)]
+    assert NAMES[-len(OF_HOUSEKEEPING) :] == OF_HOUSEKEEPING
 
 
 def test_every_promise_says_what_it_is() -> None:
@@ -53,7 +73,7 @@ class LosesIncrements(MemoryStore):
     async def increment(self, run_id: str, counter: str, by: int = 1) -> int:
         value = (await self.get_run(run_id)).counters[counter]
         await checkpoint()
-        self._kept(run_id).counters[counter] = value + by
+        self._state(run_id)._counters[counter] = value + by
         return value + by
 
 
@@ -86,10 +106,10 @@ class ForgetsTheLimit(MemoryStore):
 
 class ResurrectsLeases(MemoryStore):
     async def renew(self, run_id: str, owner: str, *, lease_seconds: float) -> Renewal:
-        kept = self._kept(run_id)
-        for item in kept.items.values():
-            if item.status is ItemStatus.PENDING and item.attempts:
-                kept.items[item.id] = evolve(item, status=ItemStatus.LOADING, owner=owner)
+        state = self._state(run_id)
+        for item in state.items(status=ItemStatus.PENDING):
+            if item.attempts:
+                state._set_item(evolve(item, status=ItemStatus.LOADING, owner=owner))
         return await super().renew(run_id, owner, lease_seconds=lease_seconds)
 
 
@@ -103,9 +123,9 @@ class CompletesInTwoSteps(MemoryStore):
         item = await super().complete_item(run_id, item_id, **{**options, "outputs": []})
         for _ in range(4):
             await checkpoint()
-        kept = self._kept(run_id)
-        kept.outputs[item_id] = [(output.kind, memory.dumps(output.data)) for output in options["outputs"]]
-        kept.counters.update(output.kind for output in options["outputs"])
+        state = self._state(run_id)
+        state._outputs[item_id] = [(output.kind, dumps(output.data)) for output in options["outputs"]]
+        state._counters.update(output.kind for output in options["outputs"])
         return item
 
 
@@ -132,6 +152,168 @@ class MakesMissingRuns(MemoryStore):
         return await super().increment(run_id, counter, by)
 
 
+class NeverShortens(MemoryStore):
+    async def renew(self, run_id: str, owner: str, *, lease_seconds: float) -> Renewal:
+        left = [item.lease_until - self._clock() for item in await self.items(run_id) if item.owner == owner]
+        return await super().renew(run_id, owner, lease_seconds=max([lease_seconds, *left]))
+
+
+class IsDeadWithoutItems(MemoryStore):
+    async def renew(self, run_id: str, owner: str, *, lease_seconds: float) -> Renewal:
+        before = (await self.get_run(run_id)).heartbeat_at
+        renewal = await super().renew(run_id, owner, lease_seconds=lease_seconds)
+        if not renewal.held:
+            set_heartbeat(self, run_id, before)
+        return renewal
+
+
+class BeatsForNothing(MemoryStore):
+    async def claim(self, run_id: str, owner: str, **options: Any) -> list[Item]:
+        taken = await super().claim(run_id, owner, **options)
+        set_heartbeat(self, run_id, changes.at(self._clock()))
+        return taken
+
+
+class BeatsWithEveryOutcome(MemoryStore):
+    async def fail_item(self, run_id: str, item_id: str, **options: Any) -> Item:
+        item = await super().fail_item(run_id, item_id, **options)
+        set_heartbeat(self, run_id, changes.at(self._clock()))
+        return item
+
+
+def set_heartbeat(store: MemoryStore, run_id: str, time: datetime | None) -> None:
+    state = store._state(run_id)
+    state._run = evolve(state._run, heartbeat_at=time)
+
+
+class ReadsTheOldestFirst(MemoryStore):
+    async def runs(self, *, after: Run | None = None, limit: int | None = None, **filters: Any) -> list[Run]:
+        found = (await super().runs(**filters))[::-1]
+        place = 0 if after is None else found.index(after) + 1
+        return found[place:][:limit]
+
+
+class PagesByCreation(MemoryStore):
+    async def runs(self, *, after: Run | None = None, limit: int | None = None, **filters: Any) -> list[Run]:
+        found = await super().runs(**filters)
+        return [run for run in found if after is None or run.created_at < after.created_at][:limit]
+
+
+class ForgetsTheKind(MemoryStore):
+    async def runs(self, *, kind: str | None = None, **options: Any) -> list[Run]:
+        return await super().runs(**options)
+
+
+class HidesWhatIsDeleted(MemoryStore):
+    """Gives the old run back when its id is used again."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.deleted: dict[str, RunState] = {}
+
+    async def delete_run(self, run_id: str) -> None:
+        state = self._state(run_id)
+        await super().delete_run(run_id)
+        self.deleted[run_id] = state
+
+    async def create_run(self, run_id: str, **options: Any) -> Run:
+        if run_id in self.deleted:
+            self._runs[run_id] = self.deleted.pop(run_id)
+        return await super().create_run(run_id, **options)
+
+
+class DeletesNothingQuietly(MemoryStore):
+    async def delete_run(self, run_id: str) -> None:
+        if run_id in self._runs:
+            await super().delete_run(run_id)
+
+
+class DeletesInTwoSteps(MemoryStore):
+    async def delete_run(self, run_id: str) -> None:
+        changes.check_deletable(await self.get_run(run_id))
+        self._state(run_id)._outputs.clear()
+        for _ in range(4):
+            await checkpoint()
+        await super().delete_run(run_id)
+
+
+class FindsInTheNewestRun(MemoryStore):
+    async def find_completed(self, item_id: str, *, kind: str, fingerprint: str) -> Item | None:
+        for state in reversed(self._runs.values()):
+            if item := state.find_completed(item_id, kind=kind, fingerprint=fingerprint):
+                return item
+        return None
+
+
+class FindsWhateverItIs(MemoryStore):
+    """Forgets to look at the question, or at the status."""
+
+    by_kind, by_fingerprint, in_status = True, True, {ItemStatus.COMPLETED}
+
+    async def find_completed(self, item_id: str, *, kind: str, fingerprint: str) -> Item | None:
+        found = [
+            item
+            for run in await self.runs()
+            for item in await self.items(run.id)
+            if item.id == item_id
+            and item.status in self.in_status
+            and (run.kind == kind or not self.by_kind)
+            and (run.fingerprint == fingerprint or not self.by_fingerprint)
+        ]
+        return max(found, key=lambda item: item.finished_at, default=None)
+
+
+class FindsOtherKinds(FindsWhateverItIs):
+    by_kind = False
+
+
+class FindsOtherFingerprints(FindsWhateverItIs):
+    by_fingerprint = False
+
+
+class FindsParts(FindsWhateverItIs):
+    in_status = frozenset({ItemStatus.COMPLETED, ItemStatus.PARTIAL})
+
+
+class RestoresAnew(MemoryStore):
+    async def restore_run(self, run: Run, records: Iterable[Item | Output | Event]) -> Run:
+        return await super().restore_run(evolve(run, version=1), records)
+
+
+class LogsWhatItRestores(MemoryStore):
+    async def restore_run(self, run: Run, records: Iterable[Item | Output | Event]) -> Run:
+        await super().restore_run(run, records)
+        await self.append_event(run.id, "run_restored")
+        return await self.get_run(run.id)
+
+
+class RestoresWithoutTokens(MemoryStore):
+    async def restore_run(self, run: Run, records: Iterable[Item | Output | Event]) -> Run:
+        anew = (evolve(record, token=0) if isinstance(record, Item) else record for record in records)
+        return await super().restore_run(run, anew)
+
+
+class RestoresOverAnything(MemoryStore):
+    async def restore_run(self, run: Run, records: Iterable[Item | Output | Event]) -> Run:
+        self._runs.pop(run.id, None)
+        return await super().restore_run(run, records)
+
+
+class RestoresBitByBit(MemoryStore):
+    async def restore_run(self, run: Run, records: Iterable[Item | Output | Event]) -> Run:
+        changes.check_new(run.id, exists=run.id in self._runs)
+        state = self._runs[run.id] = RunState(run)
+        for record in records:
+            state._put_back(record)
+            await checkpoint()
+        return state.view()
+
+
+class RestoresOnTheLoop(MemoryStore):
+    async def restore_run(self, run: Run, records: Iterable[Item | Output | Event]) -> Run:
+        return await super().restore_run(run, list(records))
+
+
 class RaisesAnything(MemoryStore):
     async def get_item(self, run_id: str, item_id: str) -> Item:
         raise NotImplementedError("not yet")
@@ -150,6 +332,27 @@ class RaisesAnything(MemoryStore):
         (LogsRefusals, "an_item_makes_no_illegal_move"),
         (ClaimsWithoutLock, "many_that_claim_never_share_an_item"),
         (MakesMissingRuns, "an_unknown_run_is_told"),
+        (NeverShortens, "a_renewal_may_shorten_a_lease"),
+        (IsDeadWithoutItems, "a_renewal_is_a_heartbeat"),
+        (BeatsForNothing, "a_claim_that_gives_something_is_a_heartbeat"),
+        (BeatsWithEveryOutcome, "what_is_no_sign_of_life_is_no_heartbeat"),
+        (ReadsTheOldestFirst, "runs_are_read_newest_first"),
+        (PagesByCreation, "runs_are_read_newest_first"),
+        (ForgetsTheKind, "runs_are_read_by_kind_and_status"),
+        (HidesWhatIsDeleted, "deleting_a_run_deletes_everything"),
+        (DeletesNothingQuietly, "an_unknown_run_cannot_be_deleted"),
+        (DeletesInTwoSteps, "cancelled_housekeeping_happens_wholly_or_not_at_all"),
+        (FindsInTheNewestRun, "what_was_completed_last_is_found"),
+        (FindsOtherKinds, "only_what_answers_the_same_question_is_found"),
+        (FindsOtherFingerprints, "only_what_answers_the_same_question_is_found"),
+        (FindsParts, "only_what_is_completed_is_found"),
+        (RestoresAnew, "a_restored_run_is_as_it_was"),
+        (LogsWhatItRestores, "an_empty_run_can_be_restored"),
+        (RestoresWithoutTokens, "work_goes_on_in_a_restored_run"),
+        (RestoresOverAnything, "a_run_is_not_restored_over_another"),
+        (RestoresBitByBit, "a_failing_restore_leaves_nothing"),
+        (RestoresBitByBit, "cancelled_housekeeping_happens_wholly_or_not_at_all"),
+        (RestoresOnTheLoop, "records_are_read_beside_the_event_loop"),
     ],
 )
 @pytest.mark.anyio
@@ -231,6 +434,29 @@ def adding_outputs(output_tally: Callable[..., Any]) -> Callable[..., Any]:
     return lambda old, new: output_tally((), new)
 
 
+def for_good(move_run: Callable[..., Any]) -> Callable[..., Any]:
+    def spoiled(run: Run, status: RunStatus, *, now: float, **options: Any) -> Run:
+        return evolve(move_run(run, status, now=now, **options), heartbeat_at=changes.at(now))
+
+    return spoiled
+
+
+def without_looking(check: Callable[..., None]) -> Callable[..., None]:
+    return lambda *args, **options: None
+
+
+def forgetting_what_it_keeps(fail: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda item, **options: fail(item, **{**options, "keeps_outputs": False})
+
+
+def also_at_the_end(is_stale: Callable[..., bool]) -> Callable[..., bool]:
+    return lambda run, *, seconds, now: is_stale(run, seconds=seconds - 0.5, now=now)
+
+
+def whatever_its_status(is_stale: Callable[..., bool]) -> Callable[..., bool]:
+    return lambda run, **options: is_stale(evolve(run, status=RunStatus.RUNNING), **options)
+
+
 @pytest.mark.parametrize(
     ("function", "spoil", "promise"),
     [
@@ -244,6 +470,16 @@ def adding_outputs(output_tally: Callable[..., Any]) -> Callable[..., Any]:
         ("tally", without_the_item, "counters_are_right_after_every_step"),
         ("at", in_local_time, "times_are_the_clocks"),
         ("output_tally", adding_outputs, "outputs_of_a_retry_replace_the_earlier_ones"),
+        ("move_run", for_good, "a_run_that_begins_has_a_heartbeat"),
+        ("check_text", without_looking, "what_makes_no_sense_is_refused"),
+        ("check_limit", without_looking, "what_makes_no_sense_is_refused"),
+        ("check_lease", without_looking, "what_makes_no_sense_is_refused"),
+        ("check_counter", without_looking, "the_stores_own_counters_are_its_own"),
+        ("fail", forgetting_what_it_keeps, "a_failed_retry_keeps_what_there_was"),
+        ("is_stale", also_at_the_end, "a_run_that_is_silent_for_long_is_stale"),
+        ("is_stale", whatever_its_status, "only_a_running_run_is_stale"),
+        ("check_limit", without_looking, "fewer_runs_than_none_are_refused"),
+        ("check_deletable", without_looking, "a_running_run_is_not_deleted"),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
@@ -278,6 +514,31 @@ except ModuleNotFoundError as error:
     assert first == "True"
     assert "Install pytest" in second
     assert "check_store" in second
+
+
+def test_promises_of_housekeeping_are_skipped(tmp_path: Any) -> None:
+    """The tests of a subclass whose store does not keep house skip those promises, and say why."""
+    test = tmp_path / "test_no_house.py"
+    test.write_text("""
+import pytest
+from cardanalysis import MemoryStore
+from cardanalysis.testing.store_tests import StoreTests
+
+class Store(MemoryStore):
+    runs = None
+
+class TestMine(StoreTests):
+    @pytest.fixture
+    def make_store(self):
+        return lambda clock: Store(clock=clock)
+
+    @pytest.fixture
+    def anyio_backend(self):
+        return "asyncio"
+""")
+    done = run_python(f"import pytest; pytest.main([{str(test)!r}, '-q', '-rs', '--rootdir', {str(tmp_path)!r}])")
+    assert f"{len(NAMES) - len(OF_HOUSEKEEPING)} passed, {len(OF_HOUSEKEEPING)} skipped" in done
+    assert "no cardanalysis.abc.Housekeeping" in done
 
 
 def test_a_subclass_must_say_how_to_make_a_store(tmp_path: Any) -> None:

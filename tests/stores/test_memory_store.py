@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import anyio
+import anyio.from_thread
 import pytest
+from attrs import evolve
 
-from cardanalysis import MemoryStore
+from cardanalysis import Event, MemoryStore, StoreError
 from cardanalysis._models import NewItem, Usage
 from cardanalysis.testing._store_promises import StoreMaker
 from cardanalysis.testing.store_tests import StoreTests
@@ -95,6 +98,23 @@ async def test_every_call_lets_other_tasks_go_on() -> None:
         while True:
             await store.get_run("run")
     assert scope.cancelled_caught
+
+
+@pytest.mark.anyio
+async def test_of_two_that_restore_a_run_one_does() -> None:
+    """When a run is made while the records of another of its id are read, it stays, and the other is refused."""
+    store = MemoryStore()
+    first = await store.create_run("run", kind="test", fingerprint="f", asked={})
+    other = evolve(first, id="other")
+
+    def records() -> Iterator[Event]:
+        anyio.from_thread.run(partial(store.create_run, "other", kind="quicker", fingerprint="f", asked={}))
+        yield Event(run_id="other", sequence=1, type="run_created", time=first.created_at)
+
+    with pytest.raises(StoreError) as caught:
+        await store.restore_run(other, records())
+    assert caught.value.code == "run_exists"
+    assert (await store.get_run("other")).kind == "quicker"
 
 
 def test_its_repr_tells_no_contents() -> None:

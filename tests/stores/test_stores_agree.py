@@ -1,192 +1,56 @@
-"""The same random program does the same to MemoryStore and to SQLiteStore: every answer, every error, every trace.
+"""The same random program does the same to MemoryStore and to SQLiteStore, and as a small model says.
+
+Every answer, every error and every trace is compared. Calls of several callers at once must come out as if they had
+been made one after the other, in some order.
 
 For a deeper run set ``STORES_AGREE_EXAMPLES`` to the number of programs to try.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import tempfile
 from collections.abc import Awaitable, Sequence
 from contextlib import ExitStack
+from itertools import chain, permutations
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.from_thread
 import pytest
-from attrs import evolve, field, frozen
+from attrs import evolve
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from store_calls import (
+    LEFT_OPEN,
+    RUNS,
+    Call,
+    ItemCall,
+    Raised,
+    claims,
+    creations,
+    ends,
+    housekeeping,
+    item_ids,
+    new_items,
+    outcome,
+    races,
+    reads,
+    same,
+    snapshot,
+    work,
+)
+from store_model import GISTS, Model, ModelRun
 
-from cardanalysis import CardAnalysisError, MemoryStore, SQLiteStore, Store, Usage
-from cardanalysis._models import ItemError, NewItem, NewOutput
-from cardanalysis._status import ItemStatus, RunStatus
+from cardanalysis import CardAnalysisError, MemoryStore, SQLiteStore, Store
+from cardanalysis._models import NewItem
+from cardanalysis._status import ItemStatus
+from cardanalysis.stores import RunState
 from cardanalysis.testing._store_promises_trial import ManualClock, Snapshot, Trial
 
-EXAMPLES = int(os.environ.get("STORES_AGREE_EXAMPLES", "25"))
-
-RUNS = ("run", "Größe 'x'\n")
-UNKNOWN = "nowhere"
-
-
-@frozen
-class Call:
-    """A call of a store's method on a run."""
-
-    method: str
-    run_id: str
-    options: dict[str, Any] = field(factory=dict)
-
-    async def on(self, store: Store) -> Any:
-        return await getattr(store, self.method)(self.run_id, **await self.more(store), **self.options)
-
-    async def more(self, store: Store) -> dict[str, Any]:
-        return {}
-
-
-@frozen
-class RunCall(Call):
-    """A call that names the run's version, or one beside it."""
-
-    off: int = 0
-
-    async def more(self, store: Store) -> dict[str, Any]:
-        return {"version": (await store.get_run(self.run_id)).version + self.off}
-
-
-@frozen
-class ItemCall(Call):
-    """A call that names an item and its version or token, or one beside it."""
-
-    item_id: str = "a"
-    names: str | None = None
-    off: int = 0
-
-    async def more(self, store: Store) -> dict[str, Any]:
-        item = await store.get_item(self.run_id, self.item_id)
-        return {"item_id": item.id} | ({self.names: getattr(item, self.names) + self.off} if self.names else {})
-
-
-@frozen
-class PageCall(Call):
-    """Reads what comes after one of the first rows."""
-
-    behind: int = 0
-
-    async def more(self, store: Store) -> dict[str, Any]:
-        rows = await getattr(store, self.method)(self.run_id)
-        return {"after": rows[self.behind] if self.behind < len(rows) else None}
-
-
-@frozen
-class Raised:
-    """What a call raised, in place of what it returned."""
-
-    kind: type[Exception]
-    message: str
-    code: str
-
-
-async def outcome(call: Call, store: Store) -> Any:
-    try:
-        return await call.on(store)
-    except CardAnalysisError as error:
-        return Raised(type(error), str(error), error.code)
-
-
-run_ids = st.sampled_from([*RUNS * 4, UNKNOWN])
-item_ids = st.sampled_from("abcdef")
-owners = st.sampled_from(["w1", "w2"])
-leases = st.sampled_from([1.0, 10.0, 60.0])
-mostly_right = st.sampled_from([0] * 8 + [-1, 1])
-limits = st.none() | st.integers(0, 4)
-statuses = st.sampled_from(ItemStatus)
-kinds = st.sampled_from(["cards", "notes"])
-texts = st.text(st.characters(codec="utf-8"), max_size=5)
-values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
-    max_leaves=5,
-)
-odd_values = st.sampled_from([math.nan, b"bytes", {1: 2}, {"x"}])
-data = st.dictionaries(texts, values, max_size=2) | st.dictionaries(texts, values | odd_values, max_size=2)
-usages = st.builds(
-    Usage,
-    requests=st.integers(0, 3),
-    input_tokens=st.integers(0, 1000),
-    cost=st.none() | st.floats(0, 1) | st.floats(0, 1) | st.floats(0, 1),
-)
-errors = st.builds(ItemError, code=texts, message=texts)
-outputs = st.lists(st.builds(NewOutput, kind=kinds, data=data), max_size=4)
-new_items = st.builds(NewItem, id=item_ids, name=texts, position=st.integers(0, 4), size=st.integers(0, 9))
-
-
-def calls(method: str, shape: type[Call] = Call, own: dict[str, Any] | None = None, /, **options: Any) -> Any:
-    """A strategy for calls of a method with some options."""
-    return st.builds(shape, st.just(method), run_ids, st.fixed_dictionaries(options), **(own or {}))
-
-
-def on_item(method: str, names: str | None, /, **options: Any) -> Any:
-    """A strategy for calls on an item, by the version or token that they name."""
-    own = {"item_id": item_ids, "names": st.just(names), "off": mostly_right}
-    return calls(method, ItemCall, own, **options)
-
-
-claims = calls(
-    "claim",
-    owner=owners,
-    lease_seconds=leases,
-    limit=st.integers(0, 4),
-    item_ids=st.none() | st.none() | st.lists(item_ids, max_size=4),
-)
-completions = on_item(
-    "complete_item", "token", outputs=outputs, usage=usages, error=st.none() | errors, data=st.none() | data
-)
-writes = st.one_of(
-    calls(
-        "create_run",
-        kind=st.sampled_from(["test", "test", "test", "other"]),
-        fingerprint=st.sampled_from("fg"),
-        asked=data,
-        accept_change=st.booleans(),
-    ),
-    calls(
-        "update_run",
-        RunCall,
-        {"off": mostly_right},
-        status=st.sampled_from(RunStatus),
-        error=st.none() | texts,
-    ),
-    calls("add_items", items=st.lists(new_items, max_size=4)),
-    claims,
-    claims,
-    calls("renew", owner=owners, lease_seconds=leases),
-    on_item("release", "token"),
-    on_item("update_status", "version", status=statuses),
-    on_item("update_status", "version", status=st.sampled_from([ItemStatus.PENDING, ItemStatus.SAVING])),
-    completions,
-    completions,
-    on_item("fail_item", "token", error=errors, usage=usages),
-    calls("increment", counter=st.sampled_from(["seen", "cost in ¢"]), by=st.integers(-5, 5)),
-    calls("append_event", type=texts, item_id=st.none() | item_ids, data=st.none() | data),
-)
-reads = st.one_of(
-    calls("get_run"),
-    on_item("get_item", None),
-    calls("items", PageCall, {"behind": st.integers(0, 6)}, status=st.none() | statuses, limit=limits),
-    calls(
-        "outputs",
-        PageCall,
-        {"behind": st.integers(0, 6)},
-        kind=st.none() | kinds,
-        item_id=st.none() | item_ids,
-        limit=limits,
-    ),
-    calls("events", after=st.integers(-1, 60), limit=limits),
-)
+EXAMPLES = int(os.environ.get("STORES_AGREE_EXAMPLES", "50"))
 
 
 async def both(one: Awaitable[Any], other: Awaitable[Any]) -> tuple[Any, Any]:
@@ -207,8 +71,37 @@ async def at_once(store: Store, programs: Sequence[Sequence[Call]]) -> list[list
     return results
 
 
+async def ready(call: Call, store: Store) -> Call | None:
+    """The same call with the version or the token that it has now; None where there is none."""
+    try:
+        return Call(call.method, call.run_id, {**await call.more(store), **call.options})
+    except CardAnalysisError:
+        return None
+
+
+def explained(before: Snapshot, calls: Sequence[Call], results: Sequence[Any], after: Snapshot, now: float) -> bool:
+    """Whether the calls, made one after the other in some order, give these results and leave this behind."""
+    for order in permutations(range(len(calls))):
+        state = RunState.restore(before.run, chain(before.items, before.outputs, before.events))
+        if all(on_state(state, calls[each], now) == results[each] for each in order) and whole(state) == after:
+            return True
+    return False
+
+
+def on_state(state: RunState, call: Call, now: float) -> Any:
+    time = {} if call.method == "increment" else {"now": now}
+    try:
+        return getattr(state, call.method)(**call.options, **time)
+    except CardAnalysisError as error:
+        return Raised.of(error)
+
+
+def whole(state: RunState) -> Snapshot:
+    return Snapshot(state.view(), state.items(), state.outputs(), state.events())
+
+
 class StoresAgree(RuleBasedStateMachine):
-    """Does everything to both stores, and compares what they say and what they hold."""
+    """Does everything to both stores and to the model, and compares what they say and what they hold."""
 
     backend = "asyncio"
 
@@ -218,6 +111,7 @@ class StoresAgree(RuleBasedStateMachine):
         self._portal = self._open.enter_context(anyio.from_thread.start_blocking_portal(self.backend))
         self._path = Path(self._open.enter_context(tempfile.TemporaryDirectory())) / "cards.db"
         self.clock = ManualClock()
+        self.model = Model()
         self.memory = MemoryStore(clock=self.clock)
         self.sqlite = self._enter()
 
@@ -232,39 +126,95 @@ class StoresAgree(RuleBasedStateMachine):
 
     def agree(self, call: Call) -> None:
         one, other = self._portal.call(both, outcome(call, self.memory), outcome(call, self.sqlite))
-        assert one == other, f"memory: {one!r}; SQLite: {other!r}"
+        assert same(one, other), f"memory: {one!r}; SQLite: {other!r}"
+        self.expected(call, one)
+
+    def expected(self, call: Call, answer: Any) -> None:
+        """The model expects an answer."""
+        codes, gist = self.model.expect(call, self.clock.now)
+        code = answer.code if isinstance(answer, Raised) else "ok"
+        open_too = LEFT_OPEN if "run_not_found" in codes else set()
+        assert code in codes | open_too, f"{call!r} gave {code}; the model expects {codes}"
+        if code == "ok" and gist is not None:
+            told = GISTS[call.method](answer) if call.method in GISTS else str(answer.status)
+            assert told == gist, f"{call!r} gave {told!r}; the model expects {gist!r}"
 
     @initialize(items=st.lists(new_items, min_size=2, max_size=5))
     def begin(self, items: list[NewItem]) -> None:
-        for run_id in RUNS:
-            self.agree(Call("create_run", run_id, {"kind": "test", "fingerprint": "f", "asked": {}}))
+        for run_id in RUNS[:2]:
+            self.make_sure_of(run_id)
             self.agree(Call("add_items", run_id, {"items": items}))
 
-    @rule(call=writes)
+    def make_sure_of(self, run_id: str) -> None:
+        if run_id not in self.model.runs:
+            options = {"kind": "test", "fingerprint": "f", "asked": {}, "accept_change": False}
+            self.agree(Call("create_run", run_id, options))
+
+    @rule(call=work)
     def write(self, call: Call) -> None:
         self.agree(call)
 
-    @rule(call=completions)
-    def complete(self, call: Call) -> None:
+    @rule(run_id=st.sampled_from(RUNS[:2]), item_id=item_ids, outcomes=st.lists(ends, min_size=1, max_size=3))
+    def attempt(self, run_id: str, item_id: str, outcomes: list[ItemCall]) -> None:
+        """An item is claimed and finished, and tried again."""
+        again = {"status": ItemStatus.PENDING}
+        claim = {"owner": "w1", "lease_seconds": 60, "limit": 1, "item_ids": [item_id]}
+        for end in outcomes:
+            self.agree(ItemCall("update_status", run_id, again, item_id=item_id, names="version"))
+            self.agree(Call("claim", run_id, claim))
+            self.agree(evolve(end, run_id=run_id, item_id=item_id, off=0))
+
+    @rule(call=creations)
+    def create(self, call: Call) -> None:
         self.agree(call)
 
     @rule(call=reads)
     def read(self, call: Call) -> None:
         self.agree(call)
 
-    @rule(programs=st.lists(st.lists(writes | reads, min_size=1, max_size=4), min_size=2, max_size=2))
-    def do_at_once(self, programs: list[list[Call]]) -> None:
+    @rule(call=housekeeping)
+    def keep_house(self, call: Call) -> None:
+        self.agree(call)
+
+    @rule(programs=st.lists(st.lists(work | reads, min_size=1, max_size=4), min_size=2, max_size=2))
+    def do_apart(self, programs: list[list[Call]]) -> None:
         """Programs on different runs go on at the same time; what each sees does not depend on the others."""
-        apart = [
-            [evolve(call, run_id=run_id) for call in program] for program, run_id in zip(programs, RUNS, strict=True)
-        ]
+        apart = [[evolve(call, run_id=run_id) for call in each] for each, run_id in zip(programs, RUNS, strict=False)]
+        for run_id in RUNS[:2]:
+            self.make_sure_of(run_id)
         one = self._portal.call(at_once, self.memory, apart)
         other = self._portal.call(at_once, self.sqlite, apart)
         assert one == other, f"memory: {one!r}; SQLite: {other!r}"
+        for call, answer in zip(chain(*apart), chain(*one), strict=True):
+            self.expected(call, answer)
+
+    @rule(race=races, run_id=st.sampled_from(RUNS[:2]))
+    def race(self, race: list[Call], run_id: str) -> None:
+        """Calls on one run at the same time come out as if made one after the other, on each store in its own order."""
+        self.make_sure_of(run_id)
+        found = [self._portal.call(ready, evolve(call, run_id=run_id), self.memory) for call in race]
+        calls = [call for call in found if call is not None]
+        before = self._portal.call(snapshot, self.memory, run_id)
+        for store in (self.memory, self.sqlite):
+            results = self._portal.call(at_once, store, [[call] for call in calls])
+            after = self._portal.call(snapshot, store, run_id)
+            flat = [result for (result,) in results]
+            assert explained(before, calls, flat, after, self.clock.now), f"{store!r}: {calls!r} gave {flat!r}"
+        # Both were right, each in its own way. From here on they go the same way again.
+        state = RunState.restore(after.run, chain(after.items, after.outputs, after.events))
+        self.memory._runs[run_id] = state
+        self.model.runs[run_id] = ModelRun.of(after)
 
     @rule(seconds=st.sampled_from([0.25, 1.0, 10.0, 60.5, -5.0]))
     def turn_the_clock(self, seconds: float) -> None:
         self.clock.advance(seconds)
+
+    @rule(first=claims, seconds=st.sampled_from([0.75, 1.0, 1.25]), second=claims)
+    def take_over(self, first: Call, seconds: float, second: Call) -> None:
+        """Somebody claims items about when the lease of another ends."""
+        self.agree(evolve(first, options={**first.options, "lease_seconds": 1.0}))
+        self.clock.advance(seconds)
+        self.agree(evolve(second, run_id=first.run_id))
 
     @rule()
     def open_the_file_again(self) -> None:
@@ -273,11 +223,14 @@ class StoresAgree(RuleBasedStateMachine):
 
     @invariant()
     def they_hold_the_same(self) -> None:
-        assert self._portal.call(self.held, self.memory) == self._portal.call(self.held, self.sqlite)
+        one, other = self._portal.call(self.held, self.memory), self._portal.call(self.held, self.sqlite)
+        assert one == other
+        assert {run_id: ModelRun.of(held) for run_id, held in one.items()} == self.model.runs
 
-    async def held(self, store: Store) -> list[Snapshot]:
+    async def held(self, store: Any) -> dict[str, Snapshot]:
         """Everything in a store, whose sums are right."""
-        return [await Trial(store, self.clock, run_id=run_id).check_sums("after a step") for run_id in RUNS]
+        found = [run.id for run in await store.runs()]
+        return {each: await Trial(store, self.clock, run_id=each).check_sums("after a step") for each in found}
 
 
 class StoresAgreeOnTrio(StoresAgree):
@@ -286,7 +239,7 @@ class StoresAgreeOnTrio(StoresAgree):
 
 @pytest.mark.parametrize("machine", [StoresAgree, StoresAgreeOnTrio], ids=["asyncio", "trio"])
 def test_stores_agree(machine: type[StoresAgree]) -> None:
-    """Whatever is done to both stores, they answer the same, hold the same, and their sums are right."""
+    """Whatever is done to both stores, they answer and hold the same, and what the model says, with right sums."""
     run_state_machine_as_test(
         machine,
         settings=settings(

@@ -209,6 +209,7 @@ class SQLiteStore:
 
     async def renew(self, run_id: str, owner: str, *, lease_seconds: float) -> Renewal:
         """See `cardanalysis.abc.Store.renew`."""
+        changes.check_text(owner, "owner")
         changes.check_lease(lease_seconds)
 
         def work(transaction: Transaction) -> Renewal:

@@ -11,6 +11,7 @@ import anyio
 from .._models import Item
 from .._status import ItemStatus, RunStatus
 from ._store_promises_trial import (
+    CANCELLED_AFTER,
     LEASE_SECONDS,
     Promises,
     Snapshot,
@@ -43,10 +44,6 @@ _CALLS: Final[Mapping[str, Callable[[Trial, Item], Awaitable[object]]]] = {
     "append_event": lambda t, _: t.store.append_event(t.run_id, "told", data={"n": 1}),
 }
 
-_ROUNDS: Final = (0, 1, 1, 2, 2, 3, 4, 6, 9)
-"""After how many rounds of the event loop a call is cancelled; 0: before it begins. Trio shuffles the tasks of a round,
-so the first rounds are tried twice."""
-
 
 async def _prepared(t: Trial, run_id: str) -> tuple[Trial, Item]:
     """A run of its own with three items, one of them claimed."""
@@ -64,7 +61,7 @@ async def a_cancelled_call_happens_wholly_or_not_at_all(make_store: StoreMaker) 
             undone = await _after(t, f"{name} undone", None)
             done = await _after(t, f"{name} done", call)
             check(done != undone, f"{name} should have changed something.")
-            for number, rounds in enumerate(_ROUNDS):
+            for number, rounds in enumerate(CANCELLED_AFTER):
                 got = await _after(t, f"{name} {number}", call, rounds=rounds)
                 check(got in (undone, done), f"{name}, cancelled, left half of what it does: {got}")
 
@@ -85,7 +82,7 @@ async def _after(
 async def what_was_answered_has_happened(make_store: StoreMaker) -> None:
     """When many callers are cancelled at once, all that got an answer did what they asked, and the store goes on."""
     async with trial(make_store) as t:
-        for rounds in _ROUNDS:
+        for rounds in CANCELLED_AFTER:
             answers: list[int] = []
             before = (await t.run()).counters["n"]
             await interrupted(partial(_increment_in_tasks, t, answers), after=rounds)

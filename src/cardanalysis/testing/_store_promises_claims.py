@@ -238,7 +238,7 @@ async def one_claim_has_one_outcome(make_store: StoreMaker) -> None:
 
 @PROMISES.add
 async def a_renewal_extends_what_is_held(make_store: StoreMaker) -> None:
-    """A renewal extends every lease of the owner, tells which, and changes nothing else."""
+    """A renewal extends every lease of the owner, tells which, and changes nothing else but the heartbeat."""
     async with trial(make_store, "a", "b", "c") as t:
         mine, theirs = await t.claim(2), await t.claim(1, owner="w2")
         t.clock.advance(50)
@@ -247,12 +247,70 @@ async def a_renewal_extends_what_is_held(make_store: StoreMaker) -> None:
         equal((renewal.held, renewal.stop), (frozenset({"a", "b"}), False), "The renewal")
         after = await t.snapshot()
         equal(after.events, before.events, "The log after a renewal")
+        equal(after.run, evolve(before.run, heartbeat_at=t.time), "The run after a renewal")
         extended = [evolve(item, lease_until=t.clock.now + 100) for item in mine]
         equal(after.items, [*extended, *theirs], "The items after a renewal")
         t.clock.advance(100)
         equal(ids(await t.claim(5, owner="w3")), ["c"], "What can be claimed at the end of the new lease")
         t.clock.advance(1)
         equal(ids(await t.claim(5, owner="w3")), ["a", "b"], "What can be claimed after the new lease")
+
+
+@PROMISES.add
+async def a_renewal_may_shorten_a_lease(make_store: StoreMaker) -> None:
+    """A renewal sets how long items are held from now on, also where that is less than was left."""
+    async with trial(make_store, "a") as t:
+        await t.take("a")
+        t.clock.advance(10)
+        equal((await t.store.renew("run", "w1", lease_seconds=5)).held, frozenset({"a"}), "What is held")
+        equal((await t.item()).lease_until, t.clock.now + 5, "The end of the lease")
+        t.clock.advance(5.5)
+        equal(ids(await t.claim(owner="w2")), ["a"], "What can be claimed after the shorter lease")
+
+
+@PROMISES.add
+async def a_renewal_is_a_heartbeat(make_store: StoreMaker) -> None:
+    """A renewal records the heartbeat, also by somebody who holds nothing, without a new version or event."""
+    async with trial(make_store, "a") as t:
+        await t.set_run(RunStatus.RUNNING)
+        for owner in ("w1", "nobody"):
+            t.clock.advance(10)
+            before = await t.snapshot()
+            await t.store.renew("run", owner, lease_seconds=LEASE_SECONDS)
+            after = await t.snapshot()
+            equal(after.run, evolve(before.run, heartbeat_at=t.time), f"The run after a renewal by {owner}")
+            equal((after.items, after.events), (before.items, before.events), f"The rest after a renewal by {owner}")
+
+
+@PROMISES.add
+async def a_claim_that_gives_something_is_a_heartbeat(make_store: StoreMaker) -> None:
+    """A claim records the heartbeat when it gives an item, and not when there is none to give."""
+    async with trial(make_store, "a") as t:
+        t.clock.advance(10)
+        claimed = t.time
+        await t.take("a")
+        equal((await t.run()).heartbeat_at, claimed, "The heartbeat after a claim")
+        t.clock.advance(10)
+        async with t.unchanged("A claim that gives nothing"):
+            equal(await t.claim(5, owner="w2"), [], "What is claimed")
+
+
+@PROMISES.add
+async def what_is_no_sign_of_life_is_no_heartbeat(make_store: StoreMaker) -> None:
+    """Only a start, a claim and a renewal are heartbeats: what others may do to a run is none."""
+    async with trial(make_store, "a", "b", "c") as t:
+        done, failed, released = await t.claim(3)
+        alive = t.time
+        t.clock.advance(10)
+        await t.add("a", "b", "c", "d")
+        await t.move(await t.item("d"), ItemStatus.SKIPPED)
+        await t.complete(done, cards("x"))
+        await t.fail(failed)
+        await t.release(released)
+        await t.store.increment("run", "n")
+        await t.store.append_event("run", "told")
+        await t.create()
+        equal((await t.run()).heartbeat_at, alive, "The heartbeat")
 
 
 @PROMISES.add

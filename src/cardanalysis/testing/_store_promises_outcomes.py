@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from anyio import Lock
-from attrs import evolve
+from attrs import asdict, evolve
 
+from .._errors import InvalidValue
 from .._models import Item, NewOutput, Usage
 from .._status import ItemStatus, RunStatus
 from ._store_promises_trial import (
@@ -92,6 +94,29 @@ async def a_failure_records_everything(make_store: StoreMaker) -> None:
         now = await t.check_sums("after a failure")
         equal((now.items, now.outputs), ([failed], []), "Items and outputs that are read")
         equal([event.item_id for event in now.events[last:]], ["a"], "The events of the failure")
+
+
+@PROMISES.add
+async def a_failed_retry_keeps_what_there_was(make_store: StoreMaker) -> None:
+    """An item that keeps outputs of an earlier attempt becomes partial when it fails, and failed where it has none."""
+    async with trial(make_store, "a", "b") as t:
+        await t.complete(await t.take("a"), [*cards("x", "y"), *cards("n", kind="notes")], error=MISSING)
+        await t.complete(await t.take("b"), error=MISSING)
+        for each in ("a", "b"):
+            await t.move(await t.item(each), ItemStatus.PENDING)
+        before = await t.check_sums("before the retry")
+        ended = {each: await t.fail(await t.take(each)) for each in ("a", "b")}
+        equal(ended["a"].status, ItemStatus.PARTIAL, "The status of an item that keeps outputs")
+        equal(ended["b"].status, ItemStatus.FAILED, "The status of an item that has none")
+        equal({item.error for item in ended.values()}, {BROKEN}, "The errors")
+        now = await t.check_sums("after the retry")
+        equal(list(now.items), list(ended.values()), "The items that are read")
+        equal(now.outputs, before.outputs, "The outputs")
+        async with t.unchanged("A second outcome"):
+            equal(await t.fail(ended["a"]), ended["a"], "What the same failure returns")
+        await t.move(await t.item("a"), ItemStatus.PENDING)
+        await t.complete(await t.take("a"), cards("z"))
+        equal(titles((await t.check_sums("after the next retry")).outputs), ["z"], "The outputs of the next retry")
 
 
 @PROMISES.add
@@ -201,6 +226,15 @@ async def increments_count(make_store: StoreMaker) -> None:
 
 
 @PROMISES.add
+async def the_stores_own_counters_are_its_own(make_store: StoreMaker) -> None:
+    """An increment of `total`, or of a status of items, raises InvalidValue and changes nothing."""
+    async with trial(make_store, "a") as t:
+        for name in ("total", *map(str, ItemStatus)):
+            await t.refuses(InvalidValue, f"An increment of {name}", t.store.increment, "run", name)
+        equal(await t.store.increment("run", "Total"), 1, "A counter of another name")
+
+
+@PROMISES.add
 async def no_increment_is_lost(make_store: StoreMaker) -> None:
     """Increments of many tasks at once all count, and no two return the same value."""
     async with trial(make_store) as t:
@@ -301,3 +335,41 @@ async def a_reader_of_the_log_misses_nothing(make_store: StoreMaker) -> None:
 
         await all_at_once(*[partial(write, number) for number in range(8)])
         equal(seen, list(range(1, (await t.run()).last_event + 1)), "The numbers that the reader saw")
+
+
+@PROMISES.add
+async def events_tell_what_happened(make_store: StoreMaker) -> None:
+    """The events of a run and its items tell each move, the attempt, the error, the cost and the number of results."""
+    async with trial(make_store) as t:
+        await t.add("a")
+        await t.set_run(RunStatus.RUNNING)
+        await t.release(await t.take("a"))
+        await t.fail(await t.take("a"))
+        await t.move(await t.item(), ItemStatus.PENDING)
+        item = await t.move(await t.take("a"), ItemStatus.ANALYZING)
+        await t.store.complete_item(
+            "run", "a", token=item.token, outputs=cards("x", "y"), usage=Usage(), data={"notes": ["n"]}
+        )
+        await t.store.update_run("run", RunStatus.FAILED, version=(await t.run()).version, error="Why.")
+        await t.store.create_run("run", kind="test", fingerprint="f2", asked={}, accept_change=True)
+        cost, free = asdict(USAGE), asdict(Usage())
+        moves: list[tuple[str, str, int, dict[str, Any]]] = [
+            ("pending", "loading", 1, {}),
+            ("loading", "pending", 1, {}),
+            ("pending", "loading", 1, {}),
+            ("loading", "failed", 1, {"error": asdict(BROKEN), "usage": cost}),
+            ("failed", "pending", 1, {}),
+            ("pending", "loading", 2, {}),
+            ("loading", "analyzing", 2, {}),
+            ("analyzing", "completed", 2, {"notes": ["n"], "usage": free, "outputs": {"cards": 2}}),
+        ]
+        told = [{"name": "a.txt", "from": old, "to": new, "attempt": n, **more} for old, new, n, more in moves]
+        wanted: list[tuple[str, dict[str, Any]]] = [
+            ("run_created", {"kind": "test"}),
+            ("item_added", {"name": "a.txt", "size": 1}),
+            ("run_status", {"from": "queued", "to": "running"}),
+            *(("item_status", data) for data in told),
+            ("run_status", {"from": "running", "to": "failed", "error": "Why."}),
+            ("run_changed", {"fingerprint": "f2"}),
+        ]
+        equal([(event.type, dict(event.data)) for event in await t.events()], wanted, "What the log tells")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from .._errors import FingerprintMismatch, IllegalMove, ItemNotFound, RunNotFound, VersionConflict
+from .._errors import FingerprintMismatch, IllegalMove, InvalidValue, ItemNotFound, RunNotFound, VersionConflict
 from .._models import NewItem, Run, Usage
 from .._status import RUN_MOVES, ItemStatus, RunStatus
 from ..abc import Store
@@ -39,6 +40,7 @@ async def a_new_run_is_queued(make_store: StoreMaker) -> None:
         for name in ("id", "kind", "status", "counters", "usage", "asked", "fingerprint", "error", "created_at"):
             equal(getattr(run, name), getattr(wanted, name), f"A new run's {name}")
         equal((run.started_at, run.finished_at), (None, None), "A new run's start and end")
+        equal(run.heartbeat_at, None, "A new run's heartbeat")
         equal(await t.store.get_run("new"), run, "get_run after create_run")
 
 
@@ -143,6 +145,35 @@ async def an_unknown_run_is_told(make_store: StoreMaker) -> None:
 
 
 @PROMISES.add
+async def what_makes_no_sense_is_refused(make_store: StoreMaker) -> None:
+    """An empty id or name, a negative limit and a lease of no or endless length raise InvalidValue; nothing is done."""
+    async with trial(make_store, "a", "b") as t:
+        await t.take("a")
+        for name, call in _senseless_calls(t.store, "run").items():
+            await t.refuses(InvalidValue, name, call)
+        create = partial(t.store.create_run, fingerprint="f1", asked={})
+        await raises(InvalidValue, "A run without an id", create, "", kind="test")
+        await raises(InvalidValue, "A run without a kind", create, "new", kind="")
+        await raises(RunNotFound, "get_run after its creation was refused", t.store.get_run, "new")
+
+
+def _senseless_calls(store: Store, run_id: str) -> dict[str, Callable[[], Awaitable[object]]]:
+    claim, renew = partial(store.claim, run_id, "w1"), partial(store.renew, run_id, "w1")
+    leases = [0, -1.0, math.inf, -math.inf, math.nan]
+    return {
+        "A claim by nobody": partial(store.claim, run_id, "", lease_seconds=1),
+        "A claim of at most -1 items": partial(claim, lease_seconds=1, limit=-1),
+        **{f"A claim for {seconds} s": partial(claim, lease_seconds=seconds) for seconds in leases},
+        **{f"A renewal for {seconds} s": partial(renew, lease_seconds=seconds) for seconds in leases},
+        "An increment of no counter": partial(store.increment, run_id, ""),
+        "An event of no type": partial(store.append_event, run_id, ""),
+        "At most -1 items": partial(store.items, run_id, limit=-1),
+        "At most -1 outputs": partial(store.outputs, run_id, limit=-1),
+        "At most -1 events": partial(store.events, run_id, limit=-1),
+    }
+
+
+@PROMISES.add
 async def an_unknown_item_is_told(make_store: StoreMaker) -> None:
     """Every call on an item that the run has not raises ItemNotFound and writes nothing."""
     async with trial(make_store, "a") as t:
@@ -241,6 +272,19 @@ async def a_run_knows_its_times(make_store: StoreMaker) -> None:
 
 def _times(run: Run) -> tuple[object, object, object]:
     return run.created_at, run.started_at, run.finished_at
+
+
+@PROMISES.add
+async def a_run_that_begins_has_a_heartbeat(make_store: StoreMaker) -> None:
+    """update_run sets the heartbeat when the run becomes running, and leaves it alone when it ends."""
+    async with trial(make_store) as t:
+        for end in (RunStatus.PARTIAL, RunStatus.CANCELLED):
+            t.clock.advance(10)
+            begun = t.time
+            equal((await t.set_run(RunStatus.RUNNING)).heartbeat_at, begun, "The heartbeat when the run begins")
+            t.clock.advance(10)
+            equal((await t.set_run(end)).heartbeat_at, begun, f"The heartbeat when the run is {end}")
+            equal((await t.run()).heartbeat_at, begun, "The heartbeat that is read")
 
 
 @PROMISES.add

@@ -20,10 +20,12 @@ from ..abc import Store
 
 __all__ = [
     "BROKEN",
+    "CANCELLED_AFTER",
     "LEASE_SECONDS",
     "MISSING",
     "USAGE",
     "ManualClock",
+    "NotOffered",
     "Promise",
     "Promises",
     "Snapshot",
@@ -50,7 +52,8 @@ StoreMaker = Callable[[Callable[[], float]], AbstractAsyncContextManager[Store]]
 """Given a clock, makes a new and empty store that reads it, to be entered with ``async with``."""
 
 Promise = Callable[[StoreMaker], Awaitable[None]]
-"""Checks one promise on stores of its own; the first line of its docstring says which."""
+"""Checks one promise on stores of its own; the first line of its docstring says which. It raises `NotOffered` if such a
+store does not make it."""
 
 LEASE_SECONDS: Final = 60.0
 USAGE: Final = Usage(
@@ -58,6 +61,15 @@ USAGE: Final = Usage(
 )
 MISSING: Final = ItemError(code="truncated", message="Page 3 is missing.")
 BROKEN: Final = ItemError(code="refused", message="The document was refused.")
+
+
+CANCELLED_AFTER: Final = (0, 1, 1, 2, 2, 3, 4, 6, 9)
+"""After how many rounds of the event loop a call is cancelled; 0: before it begins. Trio shuffles the tasks of a round,
+so the first rounds are tried twice."""
+
+
+class NotOffered(Exception):
+    """The store does not make the promise, since it does not do what the promise is about."""
 
 
 class Promises(list[Promise]):
