@@ -127,8 +127,8 @@ class Store(Protocol):
     the transaction that changes what they count. Counters of other names belong to the callers of `increment`.
 
     *Events.* Every change of a run's or an item's status appends one event to the run's log in the same transaction.
-    Sequence numbers begin at 1 and have no gaps; a reader that has seen ``n`` has seen everything up to ``n``. Types and
-    data are those of the page about events.
+    Sequence numbers begin at 1 and have no gaps; a reader that has seen ``n`` has seen everything up to ``n``. Their
+    types and data are those of the page about events.
 
     *Versions.* ``Item.version`` rises by one with every change of the item. ``Run.version`` rises with every change of
     the run, of its items or of its counters.

@@ -513,3 +513,28 @@ async def test_a_relative_path_stays_the_same_file(path: Path, monkeypatch: pyte
     async with store:
         monkeypatch.chdir("/")
         assert (await store.get_run("run")).id == "run"
+
+
+def test_a_new_file_that_somebody_begins_to_write_is_waited_for(path: Path) -> None:
+    """Who opens a new file while another connection holds its lock waits, which SQLite does not do by itself here."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        file = SQLiteFile(str(path), synchronous="FULL")
+        opening = threading.Thread(target=file.open)
+        opening.start()
+        opening.join(0.1)
+        assert opening.is_alive()
+        other.execute("COMMIT")
+        opening.join(60)
+        assert not opening.is_alive()
+    file.close()
+
+
+def test_a_new_file_that_stays_locked_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When patience ends before the file can be made ours, locked is raised."""
+    monkeypatch.setattr(_sqlite_file, "_PATIENCE_SECONDS", 0.05)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError) as caught:
+            SQLiteFile(str(path), synchronous="FULL").open()
+        assert caught.value.code == "locked"

@@ -124,7 +124,7 @@ class SQLiteFile:
         return connection
 
     def _set_up_writer(self, connection: sqlite3.Connection) -> None:
-        prepare(connection, self.path)
+        prepare(connection, self.path, patience_seconds=self.patience_seconds)
         self._set_up(connection)
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA temp_store = MEMORY")  # what a savepoint may have to undo goes no way over the disk

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
+import time
 from importlib.resources import files
 from typing import Final
 
 from .._errors import StoreError
+from ._sqlite_errors import is_locked
 
 __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "prepare"]
 
@@ -17,8 +20,13 @@ SCHEMA_VERSION: Final = 2
 """Each version has a script ``sql/sqlite_N.sql`` that makes it of the one before."""
 
 
-def prepare(connection: sqlite3.Connection, path: str) -> None:
+def prepare(connection: sqlite3.Connection, path: str, *, patience_seconds: float) -> None:
     """Check that a file is ours or new, and make its tables what this version needs, in one transaction.
+
+    Args:
+        connection: A connection to the file.
+        path: The file, for errors.
+        patience_seconds: How long to wait for others who do the same.
 
     Raises:
         StoreError: It is another program's file, or one of a newer version; it was not touched.
@@ -26,7 +34,7 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
     """
     if _version(connection, path) == SCHEMA_VERSION and _is_in_wal(connection) and os.access(path, os.W_OK):
         return
-    connection.execute("PRAGMA journal_mode = WAL")
+    _set_wal(connection, patience_seconds)
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Read again inside the transaction: another process may have made the tables meanwhile.
@@ -36,6 +44,20 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _set_wal(connection: sqlite3.Connection, patience_seconds: float) -> None:
+    """Put the file into write-ahead mode. SQLite itself does not wait here for others who have begun to write."""
+    give_up_at = time.monotonic() + patience_seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if not is_locked(error) or time.monotonic() > give_up_at:
+                raise
+            time.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - not a secret
+        else:
+            return
 
 
 def _is_in_wal(connection: sqlite3.Connection) -> bool:
