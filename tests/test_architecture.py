@@ -19,8 +19,8 @@ SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 BASE = {"_version", "_errors", "_status", "_validators", "_documents", "_models"}
 SEAMS = {"abc"}
 PARTS = {"stores", "loading", "analysis", "generation", "export", "progress", "testing"}
-WIRING = {"_analyze", "_generate"}
-ENTRIES = {"__main__", "sync"}
+WIRING = {"_analyze", "_card_work", "_entries", "_generate"}
+ENTRIES = {"__main__", "runs", "sync"}
 MOST_LINES = 500
 EVERYWHERE = {"anyio", "attrs"}
 

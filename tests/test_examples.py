@@ -166,7 +166,7 @@ def test_the_reference_documents_every_public_name() -> None:
     assert sorted(documented) == sorted(cardanalysis.__all__)
 
 
-@pytest.mark.parametrize("module", ["abc", "analysis", "loading", "testing"])
+@pytest.mark.parametrize("module", ["abc", "analysis", "loading", "runs", "testing"])
 def test_the_reference_documents_every_name_of_a_module(module: str) -> None:
     """Each name in the `__all__` of a public module has its directive."""
     name = f"cardanalysis.{module}"

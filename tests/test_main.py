@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,19 +96,102 @@ def test_a_failed_upload_is_named_with_its_reason(folder: Path, capsys: pytest.C
 
 
 def test_the_same_command_again_does_nothing_twice(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It resumes its run: the cards are there, and nothing is analyzed again; a mended file can be retried."""
+    """It resumes its run: the cards are there, and nothing is analyzed again; what failed can be retried."""
     (folder / "late.txt").write_text("")
     assert main([str(folder), "--analyzer", "outline"]) == 1
     first = capsys.readouterr()
     assert main([str(folder), "--analyzer", "outline"]) == 1
     second = capsys.readouterr()
+    assert run_named_in(second.out) == run_named_in(first.out)
     assert second.out.partition("Run ")[0] == first.out.partition("Run ")[0]
     assert "completed" not in second.err
+    assert "Nothing was left to do." in second.out
     assert main([str(folder), "--analyzer", "outline", "--retry-failed"]) == 1
     assert re.search(r"failed +late.txt", capsys.readouterr().err)
-    (folder / "late.txt").unlink()
-    assert main([str(folder), "--analyzer", "outline"]) == 1
-    assert "Nothing was left to do." in capsys.readouterr().out
+
+
+def run_named_in(printed: str) -> str:
+    found = re.search(r"^Run (\S+):", printed, re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "mended": lambda folder: (folder / "late.txt").write_text("The portal must show late claims.\n"),
+    "removed": lambda folder: (folder / "late.txt").unlink(),
+    "mended and added": lambda folder: [
+        (folder / name).write_text(f"The portal must show {name}.\n") for name in ("late.txt", "new.txt")
+    ],
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_other_documents_are_another_run_that_takes_over_the_rest(
+    folder: Path,
+    change: Callable[[Path], object],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With a file mended, added or removed a new run begins, sends nothing again, and succeeds."""
+    with FakeMessagesAPI() as api:
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "test-key")
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", api.base_url)
+        (folder / "late.txt").write_text("")
+        assert main([str(folder)]) == 1
+        first, before = capsys.readouterr(), len(api.requests)
+        assert before == 2
+        change(folder)
+        count = len(list(folder.rglob("[!.]*.*")))
+        assert main([str(folder)]) == 0
+        out, err = capsys.readouterr()
+        assert len(api.requests) - before == count - 2
+        assert run_named_in(out) != run_named_in(first.out)
+        assert f"Uploads: {count} ({count} completed)" in out
+        assert len(re.findall(r"completed .+ of an earlier run\)$", err, re.MULTILINE)) == 2
+        assert main([str(folder)]) == 0
+        assert run_named_in(capsys.readouterr().out) == run_named_in(out)
+        assert len(api.requests) - before == count - 2
+
+
+def test_the_name_of_a_run_is_made_of_the_question_and_the_contents(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Moved and renamed files are the same run; another option, another kind of document or a copy is another."""
+
+    def name(*options: str) -> str:
+        assert main([str(folder), "--analyzer", "outline", *options]) == 0
+        return run_named_in(capsys.readouterr().out)
+
+    first = name()
+    (folder / "more" / "notes.txt").rename(folder / "renamed.txt")
+    assert name() == first
+    others = {first, name("--max-cards", "3")}
+    (folder / "renamed.txt").rename(folder / "renamed.md")
+    others.add(name())
+    (folder / "copy.md").write_bytes((folder / "brief.md").read_bytes())
+    others.add(name())
+    assert len(others) == 4
+
+
+def test_an_unreadable_file_counts_by_its_path(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It fails in the run, and the same command names the same run."""
+    original = Path.open
+
+    def refuse(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.name == "notes.txt":
+            raise PermissionError(13, "Permission denied")
+        return original(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    names: list[str] = []
+    for _ in range(2):
+        assert main([str(folder), "--analyzer", "outline"]) == 1
+        out = capsys.readouterr().out
+        assert "failed notes.txt: it cannot be read (Permission denied)" in out
+        names.append(run_named_in(out))
+    assert names[0] == names[1]
 
 
 def test_what_cannot_be_read_in_a_folder_is_passed_over(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

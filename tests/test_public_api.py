@@ -14,7 +14,7 @@ import attrs
 import pytest
 
 import cardanalysis
-from cardanalysis import abc
+from cardanalysis import abc, runs
 from cardanalysis.stores.memory import MemoryStore
 from cardanalysis.stores.sqlite import SQLiteStore
 
@@ -168,7 +168,12 @@ def test_the_lazy_table_and_the_imports_for_checkers_agree() -> None:
 
 ANALYZE_CARDS = """(
     uploads, store, limit=2, *, analyzer=None, run_id=None, on_event=None, item_timeout=900.0, max_cards=20,
-    context=None, loader=None, retry_failed=False, accept_changes=False, lease_seconds=60.0, collect=True
+    context=None, loader=None, retry_failed=False, reuse=False, accept_changes=False, lease_seconds=60.0, collect=True
+)"""
+
+RETRY_FAILED = """(
+    store, run_id, uploads, limit=2, *, analyzer=None, on_event=None, item_timeout=900.0, max_cards=20, context=None,
+    loader=None, reuse=False, accept_changes=False, lease_seconds=60.0, collect=True
 )"""
 
 
@@ -196,6 +201,17 @@ def shape(function: Callable[..., Any]) -> str:
         (cardanalysis.Loader.load, "(self, upload, /)"),
         (abc.OpenableAnalyzer.open, "(self)"),
         (abc.Described.describe, "(self)"),
+        (runs.cancel_run, "(store, run_id, *, reason='It was cancelled.')"),
+        (runs.delete_run, "(store, run_id)"),
+        (runs.export_run, "(store, run_id, path, *, overwrite=False)"),
+        (runs.follow, "(store, run_id, *, after=0, poll_seconds=0.5)"),
+        (runs.history, "(store, run_id, item_id)"),
+        (runs.import_run, "(store, path, *, run_id=None)"),
+        (runs.list_runs, "(store, *, kind=None, status=None, limit=None)"),
+        (runs.retry_failed, RETRY_FAILED),
+        (runs.stale_runs, "(store, *, stale_seconds=60.0)"),
+        (SQLiteStore.backup, "(self, path)"),
+        (SQLiteStore.vacuum, "(self)"),
     ],
 )
 def test_a_signature_stays_as_it_is(function: Callable[..., Any], expected: str) -> None:
@@ -223,13 +239,46 @@ STORE = {
 }
 
 
-@pytest.mark.parametrize("store", [cardanalysis.Store, MemoryStore, SQLiteStore])
-def test_a_store_has_exactly_these_verbs(store: type[Any]) -> None:
-    """The protocol and both stores have the same methods with the same signatures, and no more."""
+HOUSEKEEPING = {
+    "runs": "(self, *, kind=None, status=None, stale_seconds=None, after=None, limit=None)",
+    "delete_run": "(self, run_id)",
+    "find_completed": "(self, item_id, *, kind, fingerprint)",
+    "restore_run": "(self, run, records)",
+}
+
+
+@pytest.mark.parametrize(
+    ("store", "verbs", "more"),
+    [
+        (cardanalysis.Store, STORE, set[str]()),
+        (abc.Housekeeping, HOUSEKEEPING, set[str]()),
+        (MemoryStore, STORE | HOUSEKEEPING, set[str]()),
+        (SQLiteStore, STORE | HOUSEKEEPING, {"backup", "vacuum"}),
+    ],
+)
+def test_a_store_has_exactly_these_verbs(store: type[Any], verbs: dict[str, str], more: set[str]) -> None:
+    """The protocols and both stores have the same methods with the same signatures; a file can do a little more."""
     methods = {name: shape(value) for name, value in vars(store).items() if inspect.isfunction(value)}
-    assert {name: value for name, value in methods.items() if not name.startswith("_")} == STORE
-    assert {"__aenter__", "__aexit__"} <= set(methods)
-    assert all(inspect.iscoroutinefunction(getattr(store, name)) for name in STORE)
+    assert {name: value for name, value in methods.items() if not name.startswith("_") and name not in more} == verbs
+    assert more <= set(methods)
+    assert {"__aenter__", "__aexit__"} <= set(methods) or store is abc.Housekeeping
+    assert all(inspect.iscoroutinefunction(getattr(store, name)) for name in verbs)
+
+
+def test_the_names_of_the_module_for_runs_are_these() -> None:
+    """What can be done with runs is listed, and each says what it does."""
+    assert runs.__all__ == [
+        "cancel_run",
+        "delete_run",
+        "export_run",
+        "follow",
+        "history",
+        "import_run",
+        "list_runs",
+        "retry_failed",
+        "stale_runs",
+    ]
+    assert all(getattr(runs, name).__doc__ for name in runs.__all__)
 
 
 def test_the_main_call_is_a_coroutine_function() -> None:
@@ -261,7 +310,7 @@ FIELDS = {
     cardanalysis.RejectedQuote: "quote reason",
     cardanalysis.Run: """
         id kind status version counters usage asked fingerprint error last_event created_at started_at finished_at
-        items cards
+        heartbeat_at items cards
     """,
     cardanalysis.Upload: "name media_type size context data path modified_ns",
     cardanalysis.UploadContext: """

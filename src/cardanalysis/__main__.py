@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import anyio
+from anyio import to_thread
 
 from . import (
     Analyzer,
@@ -86,7 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--analyzer", choices=("claude", "outline"), help="default: claude if there is an API key")
     parser.add_argument("--model", help="Claude model (default: a current mid-priced one)")
     parser.add_argument("--max-cards", type=int, default=20, metavar="N", help="cards per upload at most (default: 20)")
-    parser.add_argument("--run", metavar="ID", help="name of the run (default: made from the paths and the analyzer)")
+    parser.add_argument(
+        "--run", metavar="ID", help="name of the run (default: made from the question and the documents)"
+    )
     parser.add_argument("--retry-failed", action="store_true", help="do failed uploads again")
     parser.add_argument("--accept-changes", action="store_true", help="resume although something else is asked")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the whole run as JSON")
@@ -101,16 +104,18 @@ async def _analyze(options: argparse.Namespace) -> Run:
         raise ConfigurationError("There are no files in the folders given.")
     uploads = list(_uploads(paths, options.paths))
     analyzer = _analyzer(options)
+    run_id = options.run or await to_thread.run_sync(_run_id, options, analyzer.name, uploads)
     async with SQLiteStore(options.store) as store:
         return await analyze_cards(
             uploads,
             store,
             options.limit,
             analyzer=analyzer,
-            run_id=options.run or _run_id(options, analyzer.name),
+            run_id=run_id,
             on_event=Progress(sys.stderr, len(uploads)),
             max_cards=options.max_cards,
             retry_failed=options.retry_failed,
+            reuse=True,
             accept_changes=options.accept_changes,
         )
 
@@ -151,10 +156,17 @@ def _analyzer(options: argparse.Namespace) -> Analyzer:
     return OutlineAnalyzer()
 
 
-def _run_id(options: argparse.Namespace, name: str) -> str:
-    """The same for the same command, so that it resumes."""
-    asked = [name, options.model, options.max_cards, sorted(str(path.resolve()) for path in options.paths)]
+def _run_id(options: argparse.Namespace, name: str, uploads: Sequence[Upload]) -> str:
+    """The same for the same question about the same documents, so that it resumes, and another for anything else."""
+    asked = [name, options.model, options.max_cards, sorted(_content_of(upload) for upload in uploads)]
     return f"{name}-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:12]}"
+
+
+def _content_of(upload: Upload) -> list[str]:
+    try:
+        return [upload.id, upload.media_type or ""]
+    except DocumentError:  # it fails in the run, which says why
+        return ["unreadable", str(upload.path)]
 
 
 def _print(run: Run, options: argparse.Namespace) -> None:

@@ -10,12 +10,14 @@ from anyio import CapacityLimiter
 from ._documents import Upload
 from ._errors import AnalyzerError, ConfigurationError
 from ._models import Analysis
+from .abc import Housekeeping
 
 __all__ = [
     "as_limiter",
     "as_seconds",
     "check_analysis",
     "check_analyzer",
+    "check_housekeeping",
     "check_run_id",
     "check_store",
     "check_upload",
@@ -84,6 +86,24 @@ def check_store(store: object) -> None:
         raise ConfigurationError(
             f"store must be an open store, not {given}: async with SQLiteStore('cards.db') as store: …"
         )
+
+
+def check_housekeeping(store: object, what: str) -> Housekeeping:
+    """Return a store if it can look after its runs, which `what` needs.
+
+    Raises:
+        ConfigurationError: It cannot.
+    """
+    if not isinstance(store, Housekeeping):
+        message = (
+            f"{what} needs a store with the methods of cardanalysis.abc.Housekeeping; {type(store).__name__} lacks"
+        )
+        missing = ", ".join(name for name in _HOUSEKEEPING if not hasattr(store, name))
+        raise ConfigurationError(f"{message} {missing}.")
+    return store
+
+
+_HOUSEKEEPING = ("runs", "delete_run", "find_completed", "restore_run")
 
 
 def check_analyzer(analyzer: object) -> None:

@@ -38,7 +38,8 @@ class Progress:
 
 def _detail(event: Event) -> str:
     cards = event.data.get("outputs", {}).get("cards")
-    return "" if cards is None else f" ({_count(cards, 'card')})"
+    earlier = " of an earlier run" if "reused_from" in event.data else ""
+    return "" if cards is None else f" ({_count(cards, 'card')}{earlier})"
 
 
 def cards_table(cards: Iterable[Card], names: dict[str, str], *, width: int = 100) -> str:

@@ -25,15 +25,15 @@ from ._owner import new_owner, retire_owner
 from ._status import ItemStatus, RunStatus, is_legal, settled_status, unfinished
 from .abc import Store
 
-__all__ = ["Engine", "Entry", "Job", "Outcome"]
+__all__ = ["INTERRUPTED", "Engine", "Entry", "Job", "Outcome"]
 
 logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-_RECORD_SECONDS = 30.0
-"""How long a cancelled run may take to hand its items back."""
-_INTERRUPTED = "It was interrupted."
+_RECORD_SECONDS = 3.0
+"""How long a cancelled run may take to hand its items back. Its owner ends anyway, so that nobody misses them long."""
+INTERRUPTED = "It was interrupted."
 """Why a run is cancelled whose worker was cancelled, which is no reason for another worker to stop."""
 _UNSTORABLE = ("not_json", "not_storable", "too_big")
 """Codes of store errors that are the fault of what was to be stored."""
@@ -156,12 +156,13 @@ class Engine(Generic[_T]):
         self._stopped_by: BaseException | None = None
         self._cancelled = False
 
-    async def run(self, batches: AsyncGenerator[Sequence[Entry[_T]], None]) -> Run:
+    async def run(self, batches: AsyncGenerator[Sequence[Entry[_T]], None], read: Run | None = None) -> Run:
         """Do all entries, then settle the run's status.
 
         Args:
             batches: The entries, in the order in which they are to be started. The next batch is asked for when all of
                 the one before have been started.
+            read: The run as the caller read it; who cancels it after that stops this worker. None to read it now.
 
         Returns:
             The run as it ended. It is cancelled if somebody else cancelled it.
@@ -173,7 +174,7 @@ class Engine(Generic[_T]):
         """
         self._owner = await to_thread.run_sync(new_owner)
         try:
-            await self._begin()
+            await self._begin(await self._store.get_run(self._run_id) if read is None else read)
             async with anyio.create_task_group() as background:
                 background.start_soon(self._keep_leases)
                 with self._working:
@@ -197,18 +198,27 @@ class Engine(Generic[_T]):
 
     # -- the run -------------------------------------------------------------------------------------------------
 
-    async def _begin(self) -> None:
-        run = await self._store.get_run(self._run_id)
+    async def _begin(self, run: Run) -> None:
         if run.status is RunStatus.RUNNING:  # its last worker died, or another one is at it
             await self._store.append_event(self._run_id, "run_resumed")
         await self._set_running(run)
 
     async def _set_running(self, run: Run) -> None:
+        """Make the run running, unless somebody cancels it meanwhile."""
         while run.status is not RunStatus.RUNNING:
-            with suppress(VersionConflict):
-                await self._store.update_run(self._run_id, RunStatus.RUNNING, version=run.version)
-            run = await self._store.get_run(self._run_id)
+            before = run
+            try:
+                run = await self._store.update_run(self._run_id, RunStatus.RUNNING, version=run.version)
+            except VersionConflict:
+                run = await self._store.get_run(self._run_id)
+                if _was_cancelled(run) and not _was_cancelled(before):
+                    self._stop_as_cancelled()
+                    return
         self._changed()
+
+    def _stop_as_cancelled(self) -> None:
+        self._cancelled = True
+        self._working.cancel()
 
     async def _settle_at_last(self, cause: BaseException, *, cancelled: bool) -> None:
         """Settle the run while an exception is under way, which nothing may replace."""
@@ -228,7 +238,7 @@ class Engine(Generic[_T]):
                 return run
             wanted, error = settled, None
             if cancelled and not (self._fed and unfinished(run.counters) == 0):
-                wanted, error = RunStatus.CANCELLED, _INTERRUPTED
+                wanted, error = RunStatus.CANCELLED, INTERRUPTED
             if self._stopped_by is not None:
                 error = _explain(self._stopped_by).message
             if run.status is wanted or _was_cancelled(run):
@@ -264,8 +274,7 @@ class Engine(Generic[_T]):
                     job.lost = True
                     job.scope.cancel()
             if run is not None and _was_cancelled(run):
-                self._cancelled = True
-                self._working.cancel()
+                self._stop_as_cancelled()
 
     # -- the items -----------------------------------------------------------------------------------------------
 
@@ -452,7 +461,7 @@ class Engine(Generic[_T]):
 
 def _was_cancelled(run: Run) -> bool:
     """Whether somebody asked for the run to be cancelled, rather than a worker having been."""
-    return run.status is RunStatus.CANCELLED and run.error != _INTERRUPTED
+    return run.status is RunStatus.CANCELLED and run.error != INTERRUPTED
 
 
 def _foreign(error: BaseException) -> StoreError:

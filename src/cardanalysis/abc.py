@@ -1,9 +1,8 @@
 """The seams: what can be replaced, and what each replacement promises.
 
 A *store* keeps runs, a *loader* turns an upload into a document, an *analyzer* turns a document into cards. The engine
-knows them only by these protocols. What a store can do for many runs is a protocol of its own, *housekeeping*, since
-runs can be done without it. To write a store of your own, run `cardanalysis.testing.check_store` over it: it
-holds every promise made here.
+knows them only by these protocols. *Housekeeping* is what a store can do besides; runs can be done without it. To write
+a store of your own, run `cardanalysis.testing.check_store` over it: it holds every promise made here.
 """
 
 from __future__ import annotations

@@ -1,0 +1,135 @@
+"""What is done with one upload of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from anyio import CancelScope, to_thread
+from attrs import evolve, frozen
+
+from ._arguments import check_analysis, check_housekeeping
+from ._convert import to_dict
+from ._documents import Document, Upload
+from ._engine import Job, Outcome
+from ._errors import AnalyzerError, CardAnalysisError, ConfigurationError, DocumentError, InvalidValue, RunNotFound
+from ._grounding import Grounding
+from ._models import Analysis, AnalysisRequest, Card, Item, NewOutput
+from ._redaction import safe_message
+from ._status import ItemStatus
+from .abc import Analyzer, Loader, Store
+
+__all__ = ["CARDS", "KIND", "CardWork", "Earlier"]
+
+KIND = "analyze_cards"
+"""The kind of the runs."""
+CARDS = "cards"
+"""The kind of the outputs."""
+_INLINE = 65_536
+"""Characters up to which looking quotes up is quicker than a hop to a worker thread."""
+
+
+@frozen
+class CardWork:
+    """What is done with one upload: load it, analyze it, look its quotes up; or take what was done earlier."""
+
+    loader: Loader
+    analyzer: Analyzer
+    request: AnalysisRequest
+    earlier: Earlier | None
+
+    async def __call__(self, job: Job[Upload]) -> Outcome:
+        upload = job.payload
+        if self.earlier is not None and (outcome := await self.earlier.outcome(job.item, upload)) is not None:
+            return outcome
+        document = await self._load(upload)
+        await job.move(ItemStatus.ANALYZING)
+        request = evolve(self.request, context=upload.context or self.request.context)
+        analysis = await self._analyze(document, request)
+        cards, notes = self._within_limit(analysis)
+        grounded: list[Card] = []
+        # The analysis is paid for: from here on neither a timeout nor a cancellation may lose it.
+        with CancelScope(shield=True):
+            await job.move(ItemStatus.SAVING)
+            grounded += await _ground(cards, document)
+        return Outcome(
+            outputs=[
+                NewOutput(kind=CARDS, data=to_dict(self._placed(card, job.item.id, number)))
+                for number, card in enumerate(grounded, start=1)
+            ],
+            usage=analysis.usage,
+            data={"notes": [*document.notes, *notes]},
+        )
+
+    async def _load(self, upload: Upload) -> Document:
+        try:
+            return await self.loader.load(upload)
+        except Exception as error:
+            if isinstance(error, CardAnalysisError) and not isinstance(error, InvalidValue):
+                raise
+            problem = f"it could not be loaded ({type(error).__qualname__})"
+            raise DocumentError(
+                upload.name, problem, "Check that it is not damaged.", code="unexpected_error"
+            ) from error
+
+    async def _analyze(self, document: Document, request: AnalysisRequest) -> Analysis:
+        try:
+            analysis = await self.analyzer.analyze(document, request)
+        except Exception as error:
+            known = isinstance(error, (ConfigurationError, AnalyzerError, DocumentError))
+            if known and not isinstance(error, InvalidValue):
+                raise
+            message = f"The analyzer raised {safe_message(error, document.text)}."
+            raise AnalyzerError(message, code="unexpected_error") from error
+        return check_analysis(analysis)
+
+    def _within_limit(self, analysis: Analysis) -> tuple[Sequence[Card], Sequence[str]]:
+        most, count = self.request.max_cards, len(analysis.cards)
+        if count <= most:
+            return analysis.cards, analysis.notes
+        return analysis.cards[:most], (*analysis.notes, f"The analyzer gave {count} cards; the first {most} were kept.")
+
+    def _placed(self, card: Card, upload_id: str, number: int) -> Card:
+        return evolve(
+            card, id=f"{upload_id[:12]}-{number}", upload_id=upload_id, made_by=card.made_by or self.analyzer.name
+        )
+
+
+@frozen
+class Earlier:
+    """What was done in earlier runs where the same was asked."""
+
+    store: Store
+    fingerprint: str
+
+    async def outcome(self, item: Item, upload: Upload) -> Outcome | None:
+        """The result of an item of the same content, as the outcome of this one."""
+        if not _is_told_by_name(upload):
+            return None
+        store = check_housekeeping(self.store, "reuse=True")
+        found = await store.find_completed(item.id, kind=KIND, fingerprint=self.fingerprint)
+        # The same content under another ending may be another document, as a table is not the text that it is made of.
+        if found is None or PurePath(found.name).suffix.lower() != PurePath(item.name).suffix.lower():
+            return None
+        try:
+            outputs = await self.store.outputs(found.run_id, item_id=found.id)
+        except RunNotFound:  # it was deleted meanwhile
+            return None
+        return Outcome(
+            outputs=[NewOutput(kind=output.kind, data=output.data) for output in outputs],
+            data={"reused_from": found.run_id},
+        )
+
+
+def _is_told_by_name(upload: Upload) -> bool:
+    """Whether the media type is the one that the name tells; no item keeps another."""
+    told = Upload.from_bytes(b"", upload.name).media_type
+    return upload.media_type == told or (upload.media_type == "text/plain" and told is None)
+
+
+async def _ground(cards: Sequence[Card], document: Document) -> list[Card]:
+    def work() -> list[Card]:
+        grounding = Grounding(document)
+        return [grounding.ground(card) for card in cards]
+
+    return await to_thread.run_sync(work) if len(document.text) > _INLINE else work()
