@@ -14,7 +14,7 @@ _SHOWN = {
     "speedup": ("Speed at a limit", ["asyncio, limit 1", "asyncio, limit 2", "trio, limit 2", "from an iterator"]),
     "engine": ("The engine's cost for one item", ["our engine", "aiometer.amap", "asyncio.Semaphore + gather"]),
     "imports": ("Importing", ["`import cardanalysis`", "`import anyio, attrs`"]),
-    "stores": ("Stores", ["MemoryStore", "SQLiteStore", "plain sqlite3"]),
+    "stores": ("Stores", ["MemoryStore", "SQLiteStore", "a transaction in a thread"]),
     "loading": ("Loading", ["plain text, 10 MB", "Markdown, 10 MB", "CSV, 20 MB"]),
     "grounding": ("Grounding", ["all stand there exactly", "all are normalized", "none stands there"]),
 }
