@@ -10,9 +10,11 @@ import tempfile
 import textwrap
 import threading
 from contextlib import closing
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
+from uuid import uuid4
 
 import anyio
 import pytest
@@ -20,8 +22,10 @@ import pytest
 from cardanalysis import Run, SQLiteStore, StoreError, Upload, Usage, analyze_cards
 from cardanalysis.abc import CommitUnknown, NewItem, NewOutput
 from cardanalysis.stores import _sqlite_file, _sqlite_place, _sqlite_schema
+from cardanalysis.stores._group_commit import Write
 from cardanalysis.stores._sqlite_errors import explain
 from cardanalysis.stores._sqlite_file import SQLiteFile
+from cardanalysis.stores._sqlite_transaction import Transaction
 from cardanalysis.testing import ScriptedAnalyzer
 
 
@@ -538,3 +542,23 @@ def test_a_new_file_that_stays_locked_is_told(path: Path, monkeypatch: pytest.Mo
         with pytest.raises(StoreError) as caught:
             SQLiteFile(str(path), synchronous="FULL").open()
         assert caught.value.code == "locked"
+
+
+def test_an_io_error_while_writes_are_done_one_by_one_is_told(path: Path) -> None:
+    """When a batch is redone one by one and the disk fails for one of them, that one is told, and the others not."""
+    file = SQLiteFile(str(path), synchronous="FULL")
+    file.open()
+
+    def add(transaction: Transaction) -> None:
+        now = datetime(2024, 5, 17, tzinfo=UTC)
+        transaction.insert_run(Run(id=uuid4().hex, kind="test", created_at=now))
+
+    def orphan(transaction: Transaction) -> None:
+        transaction.connection.execute("PRAGMA defer_foreign_keys = ON")
+        transaction.connection.execute("INSERT INTO counters VALUES (99, 'n', 1)")
+
+    file._writer = cast("sqlite3.Connection", Failing(file._writer, 1))
+    batch = [Write(add), Write(orphan), Write(add)]
+    assert file.commit(batch) is None
+    assert [getattr(write.error, "code", None) for write in batch] == ["commit_unknown", "sqlite", None]
+    file.close()
