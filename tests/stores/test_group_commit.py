@@ -14,6 +14,7 @@ import trio
 import trio.testing
 from anyio.lowlevel import checkpoint
 
+from cardanalysis import StoreError
 from cardanalysis.stores._group_commit import GroupCommit, Write
 
 
@@ -288,3 +289,28 @@ async def test_no_thread_is_to_be_had(
     assert [type(result) for result in results] == [RuntimeError] * 3
     assert await writes.run(writing("after")) == "AFTER"
     assert ledger.batches == [["after"]]
+
+
+@pytest.mark.anyio
+async def test_everybody_has_an_error_of_his_own(ledger: Ledger, writes: GroupCommit[Ledger]) -> None:
+    """Callers of a batch that failed raise errors of the same kind and text, but not one and the same object."""
+    ledger.fails = StoreError("The disk is gone.", code="io_error")
+    ledger.gate.clear()
+    errors: dict[str, StoreError] = {}
+
+    async def write(name: str) -> None:
+        try:
+            await writes.run(writing(name))
+        except StoreError as error:
+            errors[name] = error
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(write, "first")
+        await anyio.wait_all_tasks_blocked()
+        for name in "abc":  # they share a batch
+            tasks.start_soon(write, name)
+        await anyio.wait_all_tasks_blocked()
+        ledger.gate.set()
+    shared = [errors[name] for name in "abc"]
+    assert [(str(error), error.code) for error in shared] == [("The disk is gone.", "io_error")] * 3
+    assert len({id(error) for error in shared}) == 3

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
@@ -21,7 +22,7 @@ from attrs import define, field
 
 from ._threads import in_thread
 
-__all__ = ["GroupCommit", "Write"]
+__all__ = ["GroupCommit", "Write", "fail"]
 
 _C = TypeVar("_C")
 _T = TypeVar("_T")
@@ -45,6 +46,22 @@ class Write(Generic[_C]):
     work: Callable[[_C], Any]
     result: Any = None
     error: BaseException | None = None
+
+
+def fail(writes: Sequence[Write[Any]], error: BaseException) -> None:
+    """Let every call fail that has not failed yet, each with an error of its own: tasks that raise it add to it."""
+    for write in writes:
+        if write.error is None:
+            write.error = _copy(error)
+
+
+def _copy(error: BaseException) -> BaseException:
+    try:
+        copied = copy(error)
+    except Exception:  # an error class of somebody else's may not be made for it
+        return error
+    copied.__cause__ = error.__cause__
+    return copied
 
 
 @define(eq=False)
@@ -82,8 +99,7 @@ class _Batch(Generic[_C]):
 
     def settle(self, error: BaseException | None = None) -> None:
         if error is not None:
-            for write in self.writes:
-                write.error = write.error or error
+            fail(self.writes, error)
         self.open = self.running = False
         self.done = True
         self.before = None
@@ -164,27 +180,28 @@ class GroupCommit(Generic[_C]):
                 interrupt = await _wait(batch.before, interrupt)
                 if batch.stuck:
                     batch.wake()  # who was cancelled meanwhile can leave
-            interrupt = await self._try(batch) or interrupt
+            interrupt = await self._try(batch, interrupt)
         except BaseException as error:
             batch.settle(error)
             raise
         batch.led = False
         return interrupt
 
-    async def _try(self, batch: _Batch[_C]) -> BaseException | None:
+    async def _try(self, batch: _Batch[_C], interrupt: BaseException | None) -> BaseException | None:
         """Have a batch committed by a worker thread; while another process holds the lock, again and again."""
         give_up_at = anyio.current_time() + self._patience_seconds
-        interrupt: BaseException | None = None
-        while interrupt is None:
+        while True:
             batch.open, batch.running = False, True
-            batch.locked, interrupt = await in_thread(partial(self._commit, batch.writes), self._one_thread)
+            batch.locked, came = await in_thread(partial(self._commit, batch.writes), self._one_thread)
             batch.running = False
+            interrupt = interrupt or came
             if batch.locked is None or anyio.current_time() > give_up_at:
                 batch.settle(batch.locked)
-                break
+                return interrupt
             batch.wake()
             interrupt = interrupt or await _pause()
-        return interrupt
+            if interrupt is not None:
+                return interrupt
 
 
 async def _wait(batch: _Batch[Any], interrupt: BaseException | None) -> BaseException | None:

@@ -12,10 +12,10 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from .._errors import CommitUnknown, StoreError
-from ._group_commit import Write
+from ._group_commit import Write, fail
 from ._sqlite_errors import explain, is_locked, name_of
 from ._sqlite_place import IN_MEMORY, SQLitePlace
 from ._sqlite_schema import prepare
@@ -193,7 +193,7 @@ class SQLiteFile:
                 locked = self._transact(batch)
                 self._keep_log_short()
         except BaseException as error:
-            _fail(batch, self._told(error))
+            fail(batch, self._told(error))
             return None
         return locked
 
@@ -204,7 +204,7 @@ class SQLiteFile:
             with self._reading:
                 return self._read(batch)
         except BaseException as error:
-            _fail(batch, self._told(error))
+            fail(batch, self._told(error))
             return None
 
     def _read(self, batch: Sequence[Write[sqlite3.Connection]]) -> Exception | None:
@@ -235,7 +235,7 @@ class SQLiteFile:
             self._write(connection, batch)
         except _Undone as undone:
             if len(batch) == 1:
-                _fail(batch, self._told(undone.__cause__ or undone))
+                fail(batch, self._told(undone.__cause__ or undone))
                 return None
             # The others of the batch may go through without the one that did not.
             for write in batch:
@@ -395,8 +395,3 @@ class SQLiteFile:
                 code="not_storable",
             )
         return explain(error, self.path) if isinstance(error, sqlite3.Error) else error
-
-
-def _fail(batch: Sequence[Write[Any]], error: BaseException) -> None:
-    for write in batch:
-        write.error = write.error or error
