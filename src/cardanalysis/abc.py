@@ -1,8 +1,8 @@
 """The seams: what can be replaced, and what each replacement promises.
 
 A *store* keeps runs, a *loader* turns an upload into a document, an *analyzer* turns a document into cards. The engine
-knows them only by these protocols. *Housekeeping* is what a store can do besides; runs can be done without it. To write
-a store of your own, run `cardanalysis.testing.check_store` over it: it holds every promise made here.
+knows them only by these protocols. *Housekeeping* is what a store can do besides; runs can be done without it. Run
+`cardanalysis.testing.check_store` over a store of your own: it holds every promise made here.
 """
 
 from __future__ import annotations
@@ -114,12 +114,11 @@ class Loader(Protocol):
 
 
 class Store(Protocol):
-    """Keeps runs, their items, outputs and events.
+    """Keeps runs, their items, outputs and events. A store is used inside ``async with``.
 
     Every method is one transaction: it happens wholly or not at all, also when its caller is cancelled or the process
     dies. Where a failing disk leaves it open whether it happened, `CommitUnknown` is raised. What a method returned is
-    durable to the extent that the store promises. Any number of tasks may call at once. A store is used inside
-    ``async with``.
+    durable to the extent that the store promises. Any number of tasks may call at once.
 
     *Counters.* For every item status, the counter of that name is the number of items in it, and ``total`` that of
     all items. For every kind of output, the counter of that name is the number of outputs of that kind. They change in
@@ -491,10 +490,11 @@ class Housekeeping(Protocol):
 
         Args:
             run: The run, with its version, counters and usage.
-            records: All that belongs to it: items before their outputs, and events in order. They are read once, in a
-                worker thread; what they raise is raised, and nothing was written.
+            records: All that belongs to it, in order, each item before its outputs. They are read once, in a worker
+                thread; what they raise is raised, and nothing was written.
 
         Raises:
-            StoreError: With code ``run_exists``, there is a run of that id.
+            StoreError: There is a run of that id (``run_exists``), or the records are not whole (``corrupt``).
+            ItemNotFound: An output comes without its item.
         """
         ...

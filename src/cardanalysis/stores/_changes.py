@@ -256,6 +256,11 @@ def check_new(run_id: str, *, exists: bool) -> None:
         raise StoreError(message, code="run_exists")
 
 
+def misfit(run_id: str, problem: str) -> StoreError:
+    """The error that says why records do not make a run."""
+    return StoreError(f"Run {run_id!r} cannot be read: {problem}. Restore it from a copy.", code="corrupt")
+
+
 def check_deletable(run: Run) -> None:
     """Refuse to delete a run that somebody may be working on."""
     if run.status is RunStatus.RUNNING:

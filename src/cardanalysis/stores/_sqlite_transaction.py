@@ -135,23 +135,33 @@ class Transaction:
         """Write a run as it once was read.
 
         Raises:
-            StoreError: There is one of that id.
+            StoreError: There is one of that id, or something is missing or there twice.
             ItemNotFound: An output comes without its item before it.
         """
         changes.check_new(run.id, exists=queries.exists(self.connection, run.id))
         number = self.insert_run(run)
-        item_id, key = "", 0
+        item_id, key, index, sequence = "", 0, 0, 0
         for record in records:
             if isinstance(record, Item):
+                if queries.find_item(self.connection, number, run.id, record.id) is not None:
+                    raise changes.misfit(run.id, f"item {record.id!r} is there twice")
                 self._insert_item(number, record)
             elif isinstance(record, Output):
                 if record.item_id != item_id:
-                    item_id = record.item_id
+                    item_id, index = record.item_id, 0
                     key, _ = queries.item(self.connection, number, run.id, item_id)
-                self.insert_outputs([(key, record.index, record.kind, dumps(record.data))])
+                if record.index != index:
+                    raise changes.misfit(run.id, f"output {index} of item {item_id!r} is missing")
+                self.insert_outputs([(key, index, record.kind, dumps(record.data))])
+                index += 1
             else:
+                sequence += 1
+                if record.sequence != sequence:
+                    raise changes.misfit(run.id, f"event {sequence} is missing")
                 line = (record.type, record.item_id, record.time.timestamp(), dumps(record.data))
-                self.connection.execute(_INSERT_EVENT, (number, record.sequence, *line))
+                self.connection.execute(_INSERT_EVENT, (number, sequence, *line))
+        if sequence != run.last_event:
+            raise changes.misfit(run.id, f"{sequence} of {run.last_event} events are there")
 
     def delete_run(self, run_id: str) -> None:
         """Delete a run and all that belongs to it."""

@@ -102,7 +102,7 @@ class RunState:
         for record in records:
             state._put_back(record)
         if len(state._events) != run.last_event:
-            raise _misfit(run.id, f"{len(state._events)} of {run.last_event} events are there")
+            raise changes.misfit(run.id, f"{len(state._events)} of {run.last_event} events are there")
         return state
 
     def to_lines(self) -> Iterator[str]:
@@ -370,23 +370,19 @@ class RunState:
         run_id = self._run.id
         if isinstance(record, Item):
             if record.id in self._items:
-                raise _misfit(run_id, f"item {record.id!r} is there twice")
+                raise changes.misfit(run_id, f"item {record.id!r} is there twice")
             self._set_item(evolve(record, run_id=run_id))
         elif isinstance(record, Output):
             kept = self._outputs.setdefault(self.get_item(record.item_id).id, [])
             if record.index != len(kept):
-                raise _misfit(run_id, f"output {len(kept)} of item {record.item_id!r} is missing")
+                raise changes.misfit(run_id, f"output {len(kept)} of item {record.item_id!r} is missing")
             kept.append((record.kind, dumps(record.data)))
         elif isinstance(record, Event):
             if record.sequence != len(self._events) + 1:
-                raise _misfit(run_id, f"event {len(self._events) + 1} is missing")
+                raise changes.misfit(run_id, f"event {len(self._events) + 1} is missing")
             self._events.append((record.type, record.item_id, record.time, dumps(record.data)))
         else:
-            raise _misfit(run_id, f"there is a {type(record).__name__} among its records")
-
-
-def _misfit(run_id: str, problem: str) -> StoreError:
-    return StoreError(f"Run {run_id!r} cannot be read: {problem}. Restore it from a copy.", code="corrupt")
+            raise changes.misfit(run_id, f"there is a {type(record).__name__} among its records")
 
 
 def _ordered(items: Iterable[Item]) -> list[tuple[int, str]]:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from attrs import evolve
 
-from .._errors import InvalidValue, RunNotFound, StoreError
+from .._errors import InvalidValue, ItemNotFound, RunNotFound, StoreError
 from .._models import Event, Item, Output, Run
 from .._status import ItemStatus, RunStatus
 from ..abc import Housekeeping
@@ -373,6 +373,29 @@ async def a_failing_restore_leaves_nothing(make_store: StoreMaker) -> None:
             await raises(RunNotFound, f"get_run after a failure at record {after}", t.store.get_run, "copy")
             equal([run.id for run in await keep.runs()], ["rich", "run"], "The runs")
         equal(await keep.restore_run(run, records), run, "The run, when nothing fails")
+
+
+@PROMISES.add
+async def only_whole_runs_are_restored(make_store: StoreMaker) -> None:
+    """Records that are missing or there twice raise StoreError with the code corrupt, and no run is there."""
+    async with house(make_store) as (t, keep):
+        run, records = _records(await _rich(t.on("rich")), "copy")
+        outputs = [n for n, record in enumerate(records) if isinstance(record, Output) and record.index == 0]
+        events = [n for n, record in enumerate(records) if isinstance(record, Event)]
+        for what, broken in (
+            ("without its last event", records[:-1]),
+            ("without an event", [record for n, record in enumerate(records) if n != events[3]]),
+            ("with an event twice", [*records, records[-1]]),
+            ("with an item twice", [records[0], *records]),
+            ("with an output twice", [*records[: outputs[-1] + 1], *records[outputs[-1] :]]),
+            ("without the first of two outputs", [record for n, record in enumerate(records) if n != outputs[-1]]),
+        ):
+            error = await raises(StoreError, f"A run {what}", keep.restore_run, run, broken)
+            equal(error.code, "corrupt", f"The code of the error of a run {what}")
+            await raises(RunNotFound, f"get_run after a run {what}", t.store.get_run, "copy")
+        homeless = [record for record in records if not isinstance(record, Item)]
+        await raises(ItemNotFound, "Outputs without items", keep.restore_run, run, homeless)
+        await raises(RunNotFound, "get_run after outputs without items", t.store.get_run, "copy")
 
 
 @PROMISES.add
