@@ -466,3 +466,22 @@ async def test_the_same_content_as_another_type_is_another_document() -> None:
     run = await analyze_cards(uploads, MemoryStore(), 1, analyzer=analyzer)
     assert [item.status for item in run.items] == ["completed", "completed", "skipped", "skipped"]
     assert [card.title for card in run.cards] == ["text/plain", "text/csv"]
+
+
+@pytest.mark.anyio
+async def test_another_run_of_the_name_is_not_settled() -> None:
+    """A worker whose run was deleted and made anew under its feet leaves the new run alone."""
+    store = MemoryStore()
+
+    class Replacing:
+        name = "replacing"
+
+        async def analyze(self, document: Document, request: AnalysisRequest, /) -> Analysis:
+            del store._runs["r"]
+            await store.create_run("r", kind="analyze_cards", fingerprint="", asked={})
+            return first_line_card(document)
+
+    with pytest.raises(StoreError):
+        await analyze_cards(texts(1), store, analyzer=Replacing(), run_id="r")
+    run = await store.get_run("r")
+    assert (run.status, run.last_event) == (RunStatus.QUEUED, 1)

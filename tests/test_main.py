@@ -307,3 +307,25 @@ def test_ctrl_c_leaves_a_store_that_the_same_command_finishes(tmp_path: Path, sl
     assert done.returncode == 0, done.stderr
     assert "Uploads: 8 (8 completed)" in done.stdout
     assert len(slow_api.requests) - before < 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["a.txt", "--store", "j.db", "--json", "j.db"], "name the same file"),
+        (["a.txt", "--store", ""], "--store needs"),
+        (["a.txt", "--run", ""], "--run needs"),
+        ([""], "PATH is empty"),
+    ],
+)
+def test_arguments_that_would_do_harm_are_refused(
+    arguments: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is read and nothing is written for arguments that cannot be meant."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("The app must do this.")
+    with pytest.raises(SystemExit) as caught:
+        main([*arguments, "--analyzer", "outline"])
+    assert caught.value.code == 2
+    assert told in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]

@@ -207,7 +207,7 @@ def shape(function: Callable[..., Any]) -> str:
         (runs.follow, "(store, run_id, *, after=0, poll_seconds=0.5)"),
         (runs.history, "(store, run_id, item_id)"),
         (runs.import_run, "(store, path, *, run_id=None)"),
-        (runs.list_runs, "(store, *, kind=None, status=None, limit=None)"),
+        (runs.list_runs, "(store, *, kind=None, status=None, after=None, limit=None)"),
         (runs.retry_failed, RETRY_FAILED),
         (runs.stale_runs, "(store, *, stale_seconds=60.0)"),
         (SQLiteStore.backup, "(self, path)"),

@@ -405,7 +405,6 @@ def edits(lines: list[str]) -> Iterator[tuple[str, list[str], int, str]]:
     yield "same item", [*lines[:3], lines[2], *lines[3:]], 4, "the item is there already"
     yield "same output", [*lines[: outputs[0]], lines[outputs[0]], *lines[outputs[0] :]], outputs[0] + 2, "output 1"
     yield "second end", [*lines, lines[-1]], end, "something stands behind it"
-    yield "empty line", [*lines, "\n"], end, "something stands behind it"
     yield "late item", swapped(items[-1], outputs[0]), outputs[0] + 1, "comes too late"
     yield "late output", swapped(outputs[-1], events[0]), events[0] + 1, "comes too late"
     yield "order of events", swapped(events[1], events[2]), events[1] + 1, "event 2 is expected"
@@ -520,3 +519,22 @@ async def test_files_are_read_and_written_off_the_event_loop(file: Path, monkeyp
     await runs.import_run(MemoryStore(), file)
     assert threads
     assert threading.get_ident() not in threads
+
+
+async def test_what_editors_add_is_no_change(file: Path) -> None:
+    """A byte order mark before the first line, and blank lines behind the last, do not make it another export."""
+    lines = await exported(file)
+    file.write_text("\ufeff" + "".join(lines) + "\n  \n", encoding="utf-8")
+    assert (await runs.import_run(MemoryStore(), file)).id == "r"
+
+
+async def test_an_export_does_not_replace_its_store(tmp_path: Path) -> None:
+    """Asked to write over the very file that the run is kept in, it refuses, and the store is as it was."""
+    path = tmp_path / "cards.db"
+    async with SQLiteStore(path) as store:
+        await store.create_run("r", kind="test", fingerprint="", asked={})
+        (tmp_path / "link").symlink_to(path)
+        for target in (path, tmp_path / "link"):
+            with pytest.raises(ConfigurationError, match="the store itself"):
+                await runs.export_run(store, "r", target, overwrite=True)
+        assert await store.increment("r", "n") == 1

@@ -257,7 +257,7 @@ async def test_a_cancellation_just_when_the_work_begins_is_not_overlooked(open_s
 
 
 async def test_only_what_failed_is_done_again(open_store: Any) -> None:
-    """Failed and cancelled items are done; what is unknown, finished, pending or not given is left alone."""
+    """Failed, cancelled and pending items are done; what is unknown, finished or not given is left alone."""
     async with open_store() as store:
         uploads = texts(3)
         await analyze_cards(uploads, store, analyzer=ScriptedAnalyzer(flaky), run_id="r")
@@ -268,16 +268,16 @@ async def test_only_what_failed_is_done_again(open_store: Any) -> None:
         unknown = Upload.from_text("Unknown", "unknown.txt")
         analyzer = ScriptedAnalyzer()
         run = await runs.retry_failed(store, "r", [unknown, waiting, cancelled, *uploads[1:]], 2, analyzer=analyzer)
-        assert sorted(analyzer.calls) == ["Document 1.txt", "More 1.txt"]
+        assert sorted(analyzer.calls) == ["Document 1.txt", "More 0.txt", "More 1.txt"]
         assert {item.name: str(item.status) for item in run.items} == {
             "Document 0.txt": "completed",
             "Document 1.txt": "completed",
             "Document 2.txt": "completed",
-            "More 0.txt": "pending",
+            "More 0.txt": "completed",
             "More 1.txt": "completed",
         }
         assert [item.position for item in run.items][:3] == [0, 1, 2]
-        assert run.status is RunStatus.PARTIAL  # one waits for its first attempt
+        assert run.status is RunStatus.SUCCEEDED
 
 
 async def test_a_partial_item_is_done_again_and_keeps_its_cards_if_that_fails(open_store: Any) -> None:
@@ -441,3 +441,71 @@ async def test_what_is_no_store_is_told() -> None:
     for call in calls:
         with pytest.raises(ConfigurationError, match="store"):
             await call()
+
+
+async def test_a_page_goes_on_where_the_last_one_ended(open_store: Any, clock: Clock) -> None:
+    """With `limit` and `after` runs are had page by page."""
+    async with open_store() as store:
+        for name in "abcde":
+            clock.now += 1
+            await store.create_run(name, kind="test", fingerprint="", asked={})
+        first = [run async for run in runs.list_runs(store, limit=2)]
+        second = [run async for run in runs.list_runs(store, after=first[-1], limit=2)]
+        rest = [run async for run in runs.list_runs(store, after=second[-1])]
+        assert [[run.id for run in page] for page in (first, second, rest)] == [["e", "d"], ["c", "b"], ["a"]]
+
+
+async def test_a_run_is_not_deleted_under_its_workers(open_store: Any) -> None:
+    """A run cannot be deleted while workers hold items of it; when they have let go it can."""
+    async with open_store() as store:
+        held: list[str] = []
+
+        async def delete(event: Any) -> None:
+            if event.data.get("to") == "analyzing" and not held:
+                await runs.cancel_run(store, "r")
+                with pytest.raises(StoreError) as caught:
+                    await runs.delete_run(store, "r")
+                held.append(caught.value.code)
+
+        slow = ScriptedAnalyzer(latency=3_600)
+        options: dict[str, Any] = {"analyzer": slow, "on_event": delete, "lease_seconds": 0.1}
+        run = await analyze_cards(texts(2), store, run_id="r", **options)
+        assert (run.status, held) == (RunStatus.CANCELLED, ["running"])
+        await runs.delete_run(store, "r")
+
+
+@pytest.mark.parametrize("option", ["on_event", "loader"])
+async def test_what_cannot_be_called_is_refused_at_once(open_store: Any, option: str) -> None:
+    """A loader or a callback that is none is told before anything is stored."""
+    async with open_store() as store:
+        with pytest.raises(ConfigurationError, match=option):
+            await analyze_cards(texts(1), store, analyzer=ScriptedAnalyzer(), run_id="r", **{option: 5})
+        with pytest.raises(RunNotFound):
+            await store.get_run("r")
+
+
+@pytest.mark.parametrize("limit", ["2", 2.5, -1, True, 10**30])
+async def test_a_limit_that_is_none_is_refused_alike(open_store: Any, limit: Any) -> None:
+    """Whatever is no whole number of items is an InvalidValue in every store."""
+    async with open_store() as store:
+        await store.create_run("r", kind="test", fingerprint="", asked={})
+        for call in (store.items, store.outputs, store.events):
+            with pytest.raises(ConfigurationError, match="limit"):
+                await call("r", limit=limit)
+        with pytest.raises(ConfigurationError, match="limit"):
+            await store.runs(limit=limit)
+
+
+async def test_what_is_no_place_or_status_is_refused_alike(open_store: Any) -> None:
+    """A page behind something else, and a status that there is not, are an InvalidValue in every store."""
+    async with open_store() as store:
+        await store.create_run("r", kind="test", fingerprint="", asked={})
+        for call in (store.items, store.outputs, store.events):
+            with pytest.raises(ConfigurationError, match="after"):
+                await call("r", after="x")
+        with pytest.raises(ConfigurationError, match="after"):
+            await store.runs(after="r")
+        with pytest.raises(ConfigurationError, match="status must be one of queued"):
+            await anext(runs.list_runs(store, status="bogus"))
+        with pytest.raises(ConfigurationError, match="status must be one of pending"):
+            await store.items("r", status="bogus")

@@ -68,6 +68,15 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.model is not None and options.analyzer == "outline":
         parser.error("--model goes with claude, not with the outline rules")
+    if not options.store.name:
+        parser.error("--store needs the name of a file")
+    if options.run == "":
+        parser.error("--run needs a name")
+    if "" in options.paths:
+        parser.error("a PATH is empty; give . for this folder")
+    options.paths = [Path(path) for path in options.paths]
+    if options.json is not None and options.json.resolve() == options.store.resolve():
+        parser.error("--json and --store name the same file")
     if options.json is not None and (options.json.is_dir() or not options.json.parent.is_dir()):
         parser.error(f"--json: no file can be written at {str(options.json)!r}")
     return options
@@ -79,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Turn business documents into requirement cards. The same command again goes on where it stopped.",
         epilog=_EXAMPLE,
     )
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a file, or a folder with files")
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, or a folder with files")
     parser.add_argument(
         "--store", type=Path, default=Path("cards.db"), metavar="FILE", help="SQLite file (default: cards.db)"
     )

@@ -15,6 +15,7 @@ from ._arguments import (
     as_limiter,
     as_seconds,
     check_analyzer,
+    check_callable,
     check_housekeeping,
     check_run_id,
     check_store,
@@ -130,10 +131,10 @@ async def retry_failed(
     lease_seconds: float = 60.0,
     collect: bool = True,
 ) -> Run:
-    """Do again what failed, is partial or was cancelled in a run, also where an earlier retry was interrupted.
+    """Do again what failed or is partial in a run, and do what is still to be done, as after a cancellation.
 
-    Uploads that the run does not know, or that are finished or wait for their first attempt, are passed over; what is
-    not given stays as it is. What earlier attempts came to stays in the run's log (`cardanalysis.runs.history`), and
+    Unlike with `cardanalysis.analyze_cards`, uploads that the run does not know are passed over; what is not given
+    stays as it is. What earlier attempts came to stays in the run's log (`cardanalysis.runs.history`), and
     what they cost in its usage. A partial item keeps its cards until the new attempt has some.
 
     Args:
@@ -205,6 +206,8 @@ async def _run(
     request = AnalysisRequest(max_cards=max_cards, context=context)
     check_uploads(uploads)
     check_store(store)
+    check_callable(on_event, "on_event")
+    check_callable(getattr(loader, "load", loader), "loader.load")
     if reuse:
         check_housekeeping(store, "reuse=True")
     chosen = await to_thread.run_sync(_default_analyzer) if analyzer is None else analyzer
@@ -254,6 +257,7 @@ async def load_run(store: Store, run_id: str) -> Run:
         RunNotFound: There is none.
         StoreError: The store failed.
     """
+    check_store(store)
     items = await store.items(run_id)
     outputs = await store.outputs(run_id, kind=CARDS)
     run = await store.get_run(run_id)

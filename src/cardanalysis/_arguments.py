@@ -17,6 +17,7 @@ __all__ = [
     "as_seconds",
     "check_analysis",
     "check_analyzer",
+    "check_callable",
     "check_housekeeping",
     "check_run_id",
     "check_store",
@@ -94,6 +95,7 @@ def check_housekeeping(store: object, what: str) -> Housekeeping:
     Raises:
         ConfigurationError: It cannot.
     """
+    check_store(store)
     if not isinstance(store, Housekeeping):
         message = (
             f"{what} needs a store with the methods of cardanalysis.abc.Housekeeping; {type(store).__name__} lacks"
@@ -118,6 +120,16 @@ def check_analyzer(analyzer: object) -> None:
     if not named or not callable(getattr(analyzer, "analyze", None)):
         kind = type(analyzer).__name__
         raise ConfigurationError(f"analyzer must have a name and a method analyze(document, request); {kind} has not.")
+
+
+def check_callable(value: object, name: str) -> None:
+    """Check that something that is called later can be.
+
+    Raises:
+        ConfigurationError: It cannot.
+    """
+    if value is not None and not callable(value):
+        raise ConfigurationError(f"{name} must be a function or None, not {type(value).__name__}.")
 
 
 def check_run_id(run_id: object) -> str:

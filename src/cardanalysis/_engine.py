@@ -11,6 +11,7 @@ import logging
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import anyio
@@ -19,7 +20,15 @@ from anyio.abc import TaskGroup
 from attrs import define, field, frozen
 
 from ._cancellation import exit_in, is_cancellation
-from ._errors import CardAnalysisError, CommitUnknown, ConfigurationError, LeaseLost, StoreError, VersionConflict
+from ._errors import (
+    CardAnalysisError,
+    CommitUnknown,
+    ConfigurationError,
+    LeaseLost,
+    RunNotFound,
+    StoreError,
+    VersionConflict,
+)
 from ._models import Item, ItemError, NewItem, NewOutput, Run, Usage
 from ._owner import new_owner, retire_owner
 from ._status import ItemStatus, RunStatus, is_legal, settled_status, unfinished
@@ -155,6 +164,7 @@ class Engine(Generic[_T]):
         self._fed = False
         self._stopped_by: BaseException | None = None
         self._cancelled = False
+        self._created_at: datetime | None = None
 
     async def run(self, batches: AsyncGenerator[Sequence[Entry[_T]], None], read: Run | None = None) -> Run:
         """Do all entries, then settle the run's status.
@@ -199,6 +209,7 @@ class Engine(Generic[_T]):
     # -- the run -------------------------------------------------------------------------------------------------
 
     async def _begin(self, run: Run) -> None:
+        self._created_at = run.created_at
         if run.status is RunStatus.RUNNING:  # its last worker died, or another one is at it
             await self._store.append_event(self._run_id, "run_resumed")
         await self._set_running(run)
@@ -233,6 +244,8 @@ class Engine(Generic[_T]):
         """Give the run its status, unless somebody else still works on it."""
         while True:
             run = await self._store.get_run(self._run_id)
+            if self._created_at not in (None, run.created_at):  # ours was deleted, and another one has its name
+                raise RunNotFound(self._run_id)
             settled = settled_status(run.counters, stopped=self._stopped_by is not None)
             if settled is None:
                 return run

@@ -15,8 +15,8 @@ from ._arguments import check_upload
 from ._documents import Upload
 from ._engine import Entry
 from ._errors import DocumentError, ItemNotFound
-from ._models import Item, NewItem
-from ._status import ItemStatus, is_legal
+from ._models import NewItem
+from ._status import ItemStatus
 from .abc import Store
 
 __all__ = ["entries_of", "id_of", "to_retry"]
@@ -41,23 +41,17 @@ async def entries_of(uploads: Iterable[Upload] | AsyncIterable[Upload]) -> Async
 async def to_retry(
     store: Store, run_id: str, batches: AsyncGenerator[list[Entry[Upload]], None]
 ) -> AsyncGenerator[list[Entry[Upload]], None]:
-    """Of the entries those whose items are to be done again, in their old places."""
+    """Of the entries those of the run that have no whole result, in their old places."""
     async with aclosing(batches):
         async for batch in batches:
             chosen: list[Entry[Upload]] = []
             for entry in batch:
                 with suppress(ItemNotFound):
                     item = await store.get_item(run_id, entry.new.id)
-                    if _is_to_retry(item):
+                    if item.status not in (ItemStatus.COMPLETED, ItemStatus.SKIPPED):
                         chosen.append(evolve(entry, new=evolve(entry.new, position=item.position)))
             if chosen:
                 yield chosen
-
-
-def _is_to_retry(item: Item) -> bool:
-    if item.status.is_terminal:
-        return is_legal(item.status, ItemStatus.PENDING)
-    return item.attempts > int(item.status.is_active)  # an earlier retry was interrupted
 
 
 async def _entry(position: int, upload: Upload, seen: _Seen) -> Entry[Upload]:

@@ -54,6 +54,7 @@ async def export_run(store: Store, run_id: str, path: str | os.PathLike[str], *,
     target = Path(path)
     run = await store.get_run(check_run_id(run_id))
     try:
+        await to_thread.run_sync(_check_not_the_store, store, target)
         file = await to_thread.run_sync(_ExportFile.begin, target, overwrite)
         try:
             await to_thread.run_sync(file.write, [run])
@@ -129,6 +130,13 @@ class _ExportFile:
 
     def _put(self, values: Mapping[str, Any]) -> None:
         self._file.write(f"{json.dumps(values)}\n")
+
+
+def _check_not_the_store(store: Store, target: Path) -> None:
+    """Refuse to write over the file that the run is kept in."""
+    kept_in = getattr(store, "path", None)
+    if isinstance(kept_in, str) and target.exists() and Path(kept_in).exists() and target.samefile(kept_in):
+        raise ConfigurationError(f"{target.name} is the store itself. Choose another path for the export.")
 
 
 def _check_free(target: Path, overwrite: bool) -> None:
@@ -265,7 +273,7 @@ class _Records:
         self._counters[output.kind] += 1
 
     def _check_end(self, end: Mapping[str, Any]) -> None:
-        if next(self._lines, None) is not None:
+        if any(line.strip() for line in self._lines):
             raise self.invalid("something stands behind it")
         if end != {name: self._count[name] for name in _SUMMED}:
             raise self.invalid("lines are missing, or there are too many")
@@ -282,7 +290,7 @@ class _Records:
         if not line:
             raise self.invalid("the file was cut off before it")
         try:
-            return line.decode()
+            return line.decode("utf-8-sig" if self._number == 1 else "utf-8")
         except UnicodeDecodeError:
             raise self.invalid("it is not UTF-8") from None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 
@@ -34,26 +33,38 @@ _AT_WORK = (RunStatus.QUEUED, RunStatus.RUNNING)
 
 
 async def list_runs(
-    store: Store, *, kind: str | None = None, status: RunStatus | None = None, limit: int | None = None
+    store: Store,
+    *,
+    kind: str | None = None,
+    status: RunStatus | None = None,
+    after: Run | None = None,
+    limit: int | None = None,
 ) -> AsyncGenerator[Run, None]:
-    """Yield runs without their items and cards, the newest first; they are read by page.
+    """Yield runs without their items and cards, the newest first.
+
+    They are read by page, so that it needs little memory. For pages of your own, give `limit` and the last run that was
+    seen as `after`.
 
     Args:
         store: Where they are kept.
         kind: Only runs of this kind, such as ``analyze_cards``.
         status: Only runs in this status.
+        after: Only runs behind this one.
         limit: How many at most; None for all.
 
     Raises:
-        ConfigurationError: The store does not list runs.
+        ConfigurationError: The store does not list runs, or an argument makes no sense.
         StoreError: The store failed.
     """
     keeper = check_housekeeping(store, "list_runs")
-    last, left = None, math.inf if limit is None else limit
-    while page := await keeper.runs(kind=kind, status=status, after=last, limit=int(min(_PAGE, left))):
+    left = limit
+    while page := await keeper.runs(
+        kind=kind, status=status, after=after, limit=_PAGE if left is None else min(_PAGE, left)
+    ):
         for run in page:
             yield run
-        last, left = page[-1], left - len(page)
+        after = page[-1]
+        left = None if left is None else left - len(page)
 
 
 async def stale_runs(store: Store, *, stale_seconds: float = 60.0) -> list[Run]:
@@ -126,7 +137,7 @@ async def history(store: Store, run_id: str, item_id: str) -> list[Event]:
         StoreError: The store failed.
     """
     check_store(store)
-    await store.get_item(run_id, item_id)
+    await store.get_item(check_run_id(run_id), item_id)
     found: list[Event] = []
     seen = 0
     while page := await store.events(run_id, seen, limit=_PAGE):
@@ -154,6 +165,7 @@ async def follow(
     """
     check_store(store)
     pause = as_seconds(poll_seconds, "poll_seconds")
+    check_run_id(run_id)
     seen = after
     while True:
         # Before its events: whatever is written behind this, they hold the end that was seen here.

@@ -230,7 +230,7 @@ class DeletesNothingQuietly(MemoryStore):
 
 class DeletesInTwoSteps(MemoryStore):
     async def delete_run(self, run_id: str) -> None:
-        changes.check_deletable(await self.get_run(run_id))
+        self._state(run_id).check_deletable(now=self._clock())
         self._state(run_id)._outputs.clear()
         for _ in range(4):
             await checkpoint()
@@ -547,3 +547,48 @@ def test_a_subclass_must_say_how_to_make_a_store(tmp_path: Any) -> None:
     test.write_text("from cardanalysis.testing.store_tests import StoreTests\nclass TestMine(StoreTests): pass\n")
     done = run_python(f"import pytest; pytest.main([{str(test)!r}, '-q', '-x', '--rootdir', {str(tmp_path)!r}])")
     assert "Override the fixture make_store" in done
+
+
+@pytest.mark.anyio
+async def test_a_call_that_waits_for_ever_is_told() -> None:
+    """A promise that does not end is broken, and the others are checked all the same."""
+
+    class Waits(MemoryStore):
+        async def increment(self, run_id: str, counter: str, by: int = 1) -> int:
+            await anyio.sleep_forever()
+            raise AssertionError
+
+    with pytest.raises(AssertionError, match=r"did not end within 0\.01 seconds") as caught:
+        await check_store(lambda clock: Waits(clock=clock), promise_timeout=0.01)
+    assert "increments_count" in str(caught.value)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: MemoryStore(), "it raised TypeError"),
+        (lambda clock: None, "it returned NoneType"),
+        (MemoryStore, "it raised TypeError"),
+    ],
+)
+async def test_what_makes_no_store_is_told_once(make: Any, told: str) -> None:
+    """A mistake in making the store is one line, and not one for each promise."""
+    with pytest.raises(AssertionError, match="make_store must take a clock") as caught:
+        await check_store(make)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.anyio
+async def test_a_method_that_is_not_async_is_named() -> None:
+    """A store whose method is no coroutine function, or is missing, is told by the method's name."""
+
+    class Plain(MemoryStore):
+        release = None  # type: ignore[assignment]
+
+        def increment(self, run_id: str, counter: str, by: int = 1) -> int:  # type: ignore[override]
+            return by
+
+    with pytest.raises(AssertionError, match="Plain has no async method release, increment"):
+        await check_store(lambda clock: Plain(clock=clock))

@@ -384,3 +384,21 @@ def test_a_store_outlives_an_event_loop_that_was_torn_down(path: Path) -> None:
 
     asyncio.run(begin())
     assert asyncio.run(go_on()) == 1
+
+
+@pytest.mark.anyio
+async def test_another_thread_is_told(path: Path, anyio_backend: str) -> None:
+    """A call from another thread's event loop would wait in a queue that is not made for it; it is refused instead."""
+    async with SQLiteStore(path) as store:
+        await store.create_run("run", kind="test", fingerprint="f", asked={})
+
+        def elsewhere() -> list[str]:
+            codes = []
+            for call in (lambda: store.increment("run", "n"), lambda: store.get_run("run")):
+                with pytest.raises(StoreError) as caught:
+                    anyio.run(call, backend=anyio_backend)
+                codes.append(caught.value.code)
+            return codes
+
+        assert await anyio.to_thread.run_sync(elsewhere) == ["wrong_thread"] * 2
+        assert await store.increment("run", "n") == 1

@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from enum import StrEnum
 from operator import attrgetter
 from typing import Any
 
@@ -261,12 +262,15 @@ def misfit(run_id: str, problem: str) -> StoreError:
     return StoreError(f"Run {run_id!r} cannot be read: {problem}. Restore it from a copy.", code="corrupt")
 
 
-def check_deletable(run: Run) -> None:
-    """Refuse to delete a run that somebody may be working on."""
+def check_deletable(run: Run, in_work: Iterable[Item], *, now: float) -> None:
+    """Refuse to delete a run that somebody may be working on, also one whose workers have not yet let go of it."""
     if run.status is RunStatus.RUNNING:
         raise StoreError(
             f"Run {run.id!r} is running. Cancel it first, with cancel_run, then delete it.", code="running"
         )
+    if not all(is_claimable(item, now=now) for item in in_work):
+        message = f"Workers still hold items of run {run.id!r}. Wait until they let go, or their leases end."
+        raise StoreError(message, code="running")
 
 
 def check_text(value: str, name: str) -> None:
@@ -275,10 +279,32 @@ def check_text(value: str, name: str) -> None:
         raise InvalidValue(f"{name} must be text that is not empty.")
 
 
+_MOST = 2**63 - 1
+"""What databases can count to."""
+
+
 def check_limit(limit: int | None) -> None:
     """Refuse to give fewer than none."""
-    if limit is not None and limit < 0:
+    if limit is not None and (type(limit) is not int or not 0 <= limit <= _MOST):
         raise InvalidValue("limit must be a whole number of at least 0, or None for no limit.")
+
+
+def check_after(after: object, kind: type) -> None:
+    """Refuse a page behind something else than what it consists of."""
+    if after is not None and not isinstance(after, kind):
+        raise InvalidValue(f"after must be the last {kind.__name__} that was read, not {type(after).__name__}.")
+
+
+def check_sequence(after: object) -> None:
+    """Refuse events behind what is no number of one."""
+    if type(after) is not int or after > _MOST:
+        raise InvalidValue("after must be the number of an event, or 0 for all.")
+
+
+def check_status(status: object, statuses: type[StrEnum]) -> None:
+    """Refuse to look for a status that there is not."""
+    if status is not None and status not in list(statuses):
+        raise InvalidValue(f"status must be one of {', '.join(statuses)}, or None for all.")
 
 
 def check_lease(seconds: float) -> None:

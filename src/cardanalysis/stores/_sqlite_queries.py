@@ -19,6 +19,7 @@ __all__ = [
     "exists",
     "find_item",
     "has_outputs",
+    "in_work",
     "item",
     "items",
     "last_event",
@@ -125,6 +126,12 @@ def item(connection: _Connection, run: int, run_id: str, item_id: str) -> tuple[
     return row["number"], rows.item_of(row, run_id)
 
 
+def in_work(connection: _Connection, run: int, run_id: str) -> list[Item]:
+    """The items that are in work."""
+    found = connection.execute(f"SELECT * FROM items WHERE run = ? AND {IN_WORK}", (run,))  # noqa: S608
+    return [rows.item_of(row, run_id) for row in found]
+
+
 def unfinished(
     connection: _Connection, run: int, run_id: str, *, item_ids: Collection[str] | None, limit: int
 ) -> Iterable[Item]:
@@ -132,9 +139,9 @@ def unfinished(
     if item_ids is not None:
         found = [_item_row(connection, run, item_id) for item_id in set(item_ids)]
     else:
-        in_work = f"SELECT * FROM items WHERE run = ? AND {IN_WORK}"  # noqa: S608 - our own words
+        working = f"SELECT * FROM items WHERE run = ? AND {IN_WORK}"  # noqa: S608 - our own words
         waiting = "SELECT * FROM items WHERE run = ? AND status = 'pending' ORDER BY position, id LIMIT ?"
-        found = [*connection.execute(in_work, (run,)), *connection.execute(waiting, (run, limit))]
+        found = [*connection.execute(working, (run,)), *connection.execute(waiting, (run, limit))]
     return sorted((rows.item_of(row, run_id) for row in found if row is not None), key=changes.order_of)
 
 

@@ -216,6 +216,8 @@ class MemoryStore:
     ) -> list[Run]:
         """See `cardanalysis.abc.Housekeeping.runs`."""
         changes.check_limit(limit)
+        changes.check_after(after, Run)
+        changes.check_status(status, RunStatus)
         await checkpoint()
         with self._lock:
             now = self._clock()
@@ -231,7 +233,7 @@ class MemoryStore:
         """See `cardanalysis.abc.Housekeeping.delete_run`."""
         await checkpoint()
         with self._lock:
-            changes.check_deletable(self._state(run_id).view())
+            self._state(run_id).check_deletable(now=self._clock())
             del self._runs[run_id]
 
     async def find_completed(self, item_id: str, *, kind: str, fingerprint: str) -> Item | None:

@@ -258,6 +258,8 @@ class RunState:
         self, *, status: ItemStatus | None = None, after: Item | None = None, limit: int | None = None
     ) -> list[Item]:
         """See `cardanalysis.abc.Store.items`."""
+        changes.check_status(status, ItemStatus)
+        changes.check_after(after, Item)
         order = self._in_order()
         start = 0 if after is None else bisect_right(order, changes.order_of(after))
         found = (self._items[item_id] for _, item_id in islice(order, start, None))
@@ -272,6 +274,7 @@ class RunState:
         limit: int | None = None,
     ) -> list[Output]:
         """See `cardanalysis.abc.Store.outputs`."""
+        changes.check_after(after, Output)
         order = self._in_order()
         # The item of the last output is read again, since more of its outputs may follow.
         start = 0 if after is None else bisect_left(order, (after.position, after.item_id))
@@ -286,9 +289,14 @@ class RunState:
 
     def events(self, after: int = 0, *, limit: int | None = None) -> list[Event]:
         """See `cardanalysis.abc.Store.events`."""
+        changes.check_sequence(after)
         return _page((self._event(number) for number in range(max(after, 0) + 1, len(self._events) + 1)), limit)
 
     # -- housekeeping --------------------------------------------------------------------------------------------
+
+    def check_deletable(self, *, now: float) -> None:
+        """See `cardanalysis.abc.Housekeeping.delete_run`."""
+        changes.check_deletable(self._run, map(self.get_item, self._in_work), now=now)
 
     def matches(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
@@ -13,7 +14,7 @@ from typing import Any, Literal, Self, TypeVar
 from anyio import CapacityLimiter
 from attrs import evolve
 
-from .._errors import ConfigurationError, RunNotFound
+from .._errors import ConfigurationError, RunNotFound, StoreError
 from .._models import Event, Item, ItemError, NewItem, NewOutput, Output, Renewal, Run, Usage
 from .._status import ItemStatus, RunStatus
 from . import _changes as changes
@@ -40,7 +41,7 @@ class SQLiteStore:
     It has the methods of `cardanalysis.abc.Store` and `cardanalysis.abc.Housekeeping`, and `backup` and `vacuum`.
 
     Args:
-        path: The file; it is created if there is none.
+        path: The file; it is created if there is none. ``:memory:`` keeps nothing beyond its context.
         synchronous: ``FULL`` or ``NORMAL``.
         clock: Seconds since 1970, for leases and times; the same clock for all processes that share the file.
 
@@ -63,6 +64,7 @@ class SQLiteStore:
         self._clock = clock
         self._file = SQLiteFile(self.path, synchronous=synchronous)
         self._file_work = CapacityLimiter(1)
+        self._thread = 0
         self._queue()
 
     def _queue(self) -> None:
@@ -82,6 +84,7 @@ class SQLiteStore:
         if interrupt is not None:
             await in_thread(self._file.close, self._file_work)
             raise interrupt
+        self._thread = threading.get_ident()
         # Nobody waits in new queues, whatever became of an event loop in which the store was open before.
         self._queue()
         return self
@@ -93,12 +96,21 @@ class SQLiteStore:
         await self._in_thread(self._file.close)
 
     async def _write(self, work: Callable[[Transaction], _T]) -> _T:
-        self._file.check_process()  # a queue that came with a fork is never served
+        self._check_place()
         return await self._writes.run(work)
 
     async def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        self._file.check_process()
+        self._check_place()
         return await self._reads.run(work)
+
+    def _check_place(self) -> None:
+        """Refuse calls from where the queues are not served: a forked process, or another thread's event loop."""
+        self._file.check_process()
+        if self._thread not in (0, threading.get_ident()):
+            raise StoreError(
+                "The store was opened in another thread. Open one more on the same file in this thread's event loop.",
+                code="wrong_thread",
+            )
 
     # -- runs ----------------------------------------------------------------------------------------------------
 
@@ -291,6 +303,8 @@ class SQLiteStore:
         self, run_id: str, *, status: ItemStatus | None = None, after: Item | None = None, limit: int | None = None
     ) -> list[Item]:
         """See `cardanalysis.abc.Store.items`."""
+        changes.check_status(status, ItemStatus)
+        changes.check_after(after, Item)
         changes.check_limit(limit)
         return await self._read(
             lambda connection: queries.items(connection, run_id, status=status, after=after, limit=limit)
@@ -306,6 +320,7 @@ class SQLiteStore:
         limit: int | None = None,
     ) -> list[Output]:
         """See `cardanalysis.abc.Store.outputs`."""
+        changes.check_after(after, Output)
         changes.check_limit(limit)
         return await self._read(
             lambda connection: queries.outputs(connection, run_id, kind=kind, item_id=item_id, after=after, limit=limit)
@@ -313,6 +328,7 @@ class SQLiteStore:
 
     async def events(self, run_id: str, after: int = 0, *, limit: int | None = None) -> list[Event]:
         """See `cardanalysis.abc.Store.events`."""
+        changes.check_sequence(after)
         changes.check_limit(limit)
         return await self._read(lambda connection: queries.events(connection, run_id, after, limit=limit))
 
@@ -355,6 +371,8 @@ class SQLiteStore:
     ) -> list[Run]:
         """See `cardanalysis.abc.Housekeeping.runs`."""
         changes.check_limit(limit)
+        changes.check_after(after, Run)
+        changes.check_status(status, RunStatus)
         silent_since = None if stale_seconds is None else self._clock() - stale_seconds
         return await self._read(
             lambda connection: queries.runs(
@@ -366,7 +384,9 @@ class SQLiteStore:
         """See `cardanalysis.abc.Housekeeping.delete_run`. The space stays in the file until `vacuum`."""
 
         def work(transaction: Transaction) -> None:
-            changes.check_deletable(transaction.run(run_id))
+            number = transaction.number(run_id)
+            in_work = queries.in_work(transaction.connection, number, run_id)
+            changes.check_deletable(transaction.run(run_id), in_work, now=self._clock())
             transaction.delete_run(run_id)
 
         await self._write(work)

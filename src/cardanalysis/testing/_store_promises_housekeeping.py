@@ -17,6 +17,7 @@ from .._status import ItemStatus, RunStatus
 from ..abc import Housekeeping
 from ._store_promises_trial import (
     CANCELLED_AFTER,
+    LEASE_SECONDS,
     MISSING,
     NotOffered,
     Promises,
@@ -160,6 +161,7 @@ async def deleting_a_run_deletes_everything(make_store: StoreMaker) -> None:
             await each.complete(await each.take("a"), cards("x", "y"), error=MISSING)
             await each.take("b")
             await t.store.increment(each.run_id, "n", 5)
+        t.clock.advance(LEASE_SECONDS + 1)
         async with other.unchanged("Deleting another run"):
             await keep.delete_run("run")
             for name in ("get_run", "items", "outputs", "events"):
@@ -190,6 +192,22 @@ async def a_running_run_is_not_deleted(make_store: StoreMaker) -> None:
                 await one.set_run(RunStatus.CANCELLED)
             await keep.delete_run(status)
             await raises(RunNotFound, f"Reading a run that was {status} and deleted", one.run)
+
+
+@PROMISES.add
+async def a_run_that_workers_hold_is_not_deleted(make_store: StoreMaker) -> None:
+    """delete_run raises StoreError with the code running until every worker let go, or its lease ended."""
+    async with house(make_store, "a", "b") as (t, keep):
+        held, _ = await t.claim(2)
+        await t.set_run(RunStatus.CANCELLED)
+        for when in ("two items are held", "one item is held"):
+            error = await t.refuses(StoreError, f"Deleting a run when {when}", keep.delete_run, "run")
+            equal(error.code, "running", "The error's code")
+            if when == "two items are held":
+                await t.release(held)
+        t.clock.advance(LEASE_SECONDS + 1)
+        await keep.delete_run("run")
+        await raises(RunNotFound, "Reading the deleted run", t.run)
 
 
 @PROMISES.add
@@ -430,6 +448,7 @@ async def cancelled_housekeeping_happens_wholly_or_not_at_all(make_store: StoreM
             await _is_whole_or_gone(one, before, "A cancelled restore")
             if await _is_there(one):
                 await one.set_run(RunStatus.CANCELLED)
+                t.clock.advance(LEASE_SECONDS + 1)
                 now = await one.snapshot()
                 await interrupted(partial(keep.delete_run, one.run_id), after=rounds)
                 await _is_whole_or_gone(one, now, "A cancelled deletion")

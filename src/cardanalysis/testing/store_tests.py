@@ -21,7 +21,7 @@ except ModuleNotFoundError as error:
         name="pytest",
     ) from error
 
-from ._store_promises import PROMISES, NotOffered, Promise, StoreMaker
+from ._store_promises import PROMISES, NotOffered, Promise, StoreMaker, within
 
 __all__ = ["StoreTests"]
 
@@ -30,7 +30,12 @@ class StoreTests:
     """One test for each promise of `cardanalysis.abc.Store`; to be subclassed with a fixture ``make_store``.
 
     The promises of `cardanalysis.abc.Housekeeping` are skipped unless the store has all of its methods.
+
+    Attributes:
+        promise_timeout: Seconds after which a promise is taken for broken, so that a call that waits for ever is told.
     """
+
+    promise_timeout: float = 60.0
 
     @pytest.fixture
     def make_store(self) -> StoreMaker:
@@ -42,6 +47,6 @@ class StoreTests:
     async def test_promise(self, promise: Promise, make_store: StoreMaker) -> None:
         """The store keeps the promise."""
         try:
-            await promise(make_store)
+            await within(self.promise_timeout, promise, make_store)
         except NotOffered as reason:
             pytest.skip(str(reason))
