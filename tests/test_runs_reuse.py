@@ -57,8 +57,9 @@ class CountingLoader:
 async def test_what_is_done_is_neither_loaded_nor_analyzed(open_store: Any) -> None:
     """The new run has the same cards, cost nothing, is succeeded, and its events say where the cards are from."""
     async with open_store() as store:
-        first = await analyze_cards(texts(3), store, analyzer=ScriptedAnalyzer(), run_id="first")
         analyzer, loader = ScriptedAnalyzer(), CountingLoader()
+        first = await analyze_cards(texts(3), store, analyzer=ScriptedAnalyzer(), loader=loader, run_id="first")
+        loader.calls.clear()
         run = await analyze_cards(texts(4), store, analyzer=analyzer, loader=loader, run_id="second", reuse=True)
         assert (analyzer.calls, loader.calls) == (["3.txt"], ["3.txt"])
         assert run.status is RunStatus.SUCCEEDED
@@ -69,7 +70,7 @@ async def test_what_is_done_is_neither_loaded_nor_analyzed(open_store: Any) -> N
         ends = [event.data for event in await store.events("second") if event.data.get("to") == "completed"]
         assert [end.get("reused_from") for end in ends].count("first") == 3
         assert all(end["usage"]["requests"] == 0 and "notes" not in end for end in ends if "reused_from" in end)
-        third = await analyze_cards(texts(4), store, analyzer=ScriptedAnalyzer(), reuse=True)
+        third = await analyze_cards(texts(4), store, analyzer=ScriptedAnalyzer(), loader=loader, reuse=True)
         assert third.cards == run.cards
         assert third.usage == Usage()
 
@@ -98,6 +99,7 @@ OTHER_QUESTIONS: dict[str, dict[str, Any]] = {
     "context of the upload": {"uploads": [Upload.from_text("Document 0\n", "0.txt", context=CONTEXT)]},
     "content": {"uploads": [Upload.from_text("Document 9\n", "0.txt")]},
     "ending": {"uploads": [Upload.from_text("Document 0\n", "0.md")]},
+    "loader": {"loader": CountingLoader()},
     "media type": {"uploads": [Upload.from_text("Document 0\n", "0.txt", media_type="text/csv")]},
 }
 
@@ -215,3 +217,56 @@ async def test_an_empty_result_is_a_result(open_store: Any) -> None:
         analyzer = ScriptedAnalyzer()
         run = await analyze_cards(texts(1), store, analyzer=analyzer, reuse=True)
         assert (analyzer.calls, run.cards, run.status) == ([], (), RunStatus.SUCCEEDED)
+
+
+async def test_a_type_that_the_name_does_not_tell_is_another_document(open_store: Any) -> None:
+    """Where one was declared to be something else the other one is not given its cards; the same one is."""
+    content, asked = "a,b\n1,2\n", list[str]()
+
+    def script(document: Document) -> Analysis:
+        asked.append(document.name)
+        return first_line_card(document)
+
+    plain = Upload.from_text(content, "a.txt")
+    table = Upload.from_text(content, "a.txt", media_type="text/csv")
+    async with open_store() as store:
+        for upload in (table, table, plain, plain):
+            await analyze_cards([upload], store, analyzer=ScriptedAnalyzer(script), reuse=True)
+    assert len(asked) == 2
+
+
+async def test_a_run_that_was_asked_two_things_is_no_source(open_store: Any) -> None:
+    """After accept_changes it is not known which question an item of the run answers."""
+    async with open_store() as store:
+        await analyze_cards(texts(1), store, analyzer=ScriptedAnalyzer(), run_id="first", max_cards=1)
+        await analyze_cards(
+            texts(1), store, analyzer=ScriptedAnalyzer(), run_id="first", max_cards=3, accept_changes=True
+        )
+        analyzer = ScriptedAnalyzer()
+        await analyze_cards(texts(1), store, analyzer=analyzer, max_cards=3, reuse=True)
+        assert len(analyzer.calls) == 1
+
+
+async def test_a_source_that_is_made_anew_between_two_looks_is_done_without(open_store: Any) -> None:
+    """An item of the same id in another run of the name, which has no cards yet, does not stand for the one found."""
+
+    class Replacing:
+        def __init__(self, store: Any) -> None:
+            self._store = store
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._store, name)
+
+        async def find_completed(self, item_id: str, *, kind: str, fingerprint: str) -> Item | None:
+            found: Item | None = await self._store.find_completed(item_id, kind=kind, fingerprint=fingerprint)
+            await self._store.delete_run("first")
+            await self._store.create_run("first", kind=kind, fingerprint=fingerprint, asked={})
+            await self._store.add_items("first", [NewItem(id=item_id, name="0.txt", position=0)])
+            return found
+
+    async with open_store() as store:
+        await analyze_cards(texts(1), store, analyzer=ScriptedAnalyzer(), run_id="first")
+        analyzer = ScriptedAnalyzer()
+        replacing: Any = Replacing(store)
+        run = await analyze_cards(texts(1), replacing, analyzer=analyzer, run_id="second", reuse=True)
+        assert (len(analyzer.calls), len(run.cards)) == (1, 1)

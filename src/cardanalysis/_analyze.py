@@ -216,7 +216,7 @@ async def _run(
     check_analyzer(chosen)
 
     async with _opened(chosen) as ready:
-        asked = _asked(chosen, request)
+        asked = _asked(chosen, request, loader)
         run = await store.create_run(
             run_id, kind=KIND, fingerprint=_digest(asked), asked=asked, accept_change=accept_changes
         )
@@ -268,11 +268,13 @@ def _opened(analyzer: Analyzer) -> AbstractAsyncContextManager[Analyzer]:
     return analyzer.open() if isinstance(analyzer, OpenableAnalyzer) else nullcontext(analyzer)
 
 
-def _asked(analyzer: Analyzer, request: AnalysisRequest) -> Mapping[str, Any]:
+def _asked(analyzer: Analyzer, request: AnalysisRequest, loader: Loader | None) -> Mapping[str, Any]:
     """What the cards depend on; a run is resumed only with the same."""
     described: Mapping[str, Any] = analyzer.describe() if isinstance(analyzer, Described) else {}
     context = None if request.context is None else request.context.to_dict()
     asked = {"analyzer": analyzer.name, **described, "max_cards": request.max_cards, "context": context}
+    if loader is not None:
+        asked["loader"] = dict(loader.describe()) if isinstance(loader, Described) else type(loader).__qualname__
     for name, value in asked.items():
         try:
             json.dumps(value)

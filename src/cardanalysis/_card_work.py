@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import PurePath
 
 from anyio import CancelScope, to_thread
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from ._arguments import check_analysis, check_housekeeping
 from ._convert import to_dict
 from ._documents import Document, Upload
 from ._engine import Job, Outcome
-from ._errors import AnalyzerError, CardAnalysisError, ConfigurationError, DocumentError, InvalidValue, RunNotFound
+from ._errors import (
+    AnalyzerError,
+    CardAnalysisError,
+    ConfigurationError,
+    DocumentError,
+    InvalidValue,
+    ItemNotFound,
+    RunNotFound,
+)
 from ._grounding import Grounding
 from ._models import Analysis, AnalysisRequest, Card, Item, NewOutput
 from ._redaction import safe_message
@@ -25,6 +34,7 @@ KIND = "analyze_cards"
 """The kind of the runs."""
 CARDS = "cards"
 """The kind of the outputs."""
+_PAGE = 1_000
 _INLINE = 65_536
 """Characters up to which looking quotes up is quicker than a hop to a worker thread."""
 
@@ -40,7 +50,7 @@ class CardWork:
 
     async def __call__(self, job: Job[Upload]) -> Outcome:
         upload = job.payload
-        if self.earlier is not None and (outcome := await self.earlier.outcome(job.item, upload)) is not None:
+        if self.earlier is not None and (outcome := await self.earlier.outcome(job.item)) is not None:
             return outcome
         document = await self._load(upload)
         await job.move(ItemStatus.ANALYZING)
@@ -101,30 +111,40 @@ class Earlier:
 
     store: Store
     fingerprint: str
+    _changed: dict[str, bool] = field(factory=dict[str, bool], init=False)
 
-    async def outcome(self, item: Item, upload: Upload) -> Outcome | None:
+    async def outcome(self, item: Item) -> Outcome | None:
         """The result of an item of the same content, as the outcome of this one."""
-        if not _is_told_by_name(upload):
-            return None
         store = check_housekeeping(self.store, "reuse=True")
         found = await store.find_completed(item.id, kind=KIND, fingerprint=self.fingerprint)
-        # The same content under another ending may be another document, as a table is not the text that it is made of.
-        if found is None or PurePath(found.name).suffix.lower() != PurePath(item.name).suffix.lower():
+        if found is None or not _is_same_document(found, item) or await self._was_changed(found.run_id):
             return None
         try:
             outputs = await self.store.outputs(found.run_id, item_id=found.id)
-        except RunNotFound:  # it was deleted meanwhile
+            if await self.store.get_item(found.run_id, found.id) != found:
+                return None
+        except (RunNotFound, ItemNotFound):  # it was deleted meanwhile
             return None
         return Outcome(
             outputs=[NewOutput(kind=output.kind, data=output.data) for output in outputs],
             data={"reused_from": found.run_id},
         )
 
+    async def _was_changed(self, run_id: str) -> bool:
+        """Whether something else was asked in a run before, so that it is not known what made an item of it."""
+        if run_id not in self._changed:
+            seen, changed = 0, False
+            with suppress(RunNotFound):
+                while not changed and (page := await self.store.events(run_id, seen, limit=_PAGE)):
+                    changed = any(event.type == "run_changed" for event in page)
+                    seen = page[-1].sequence
+            self._changed[run_id] = changed
+        return self._changed[run_id]
 
-def _is_told_by_name(upload: Upload) -> bool:
-    """Whether the media type is the one that the name tells; no item keeps another."""
-    told = Upload.from_bytes(b"", upload.name).media_type
-    return upload.media_type == told or (upload.media_type == "text/plain" and told is None)
+
+def _is_same_document(one: Item, other: Item) -> bool:
+    """Whether the same content is read in the same way: as a table it is not the text that the table is made of."""
+    return one.kind == other.kind and PurePath(one.name).suffix.lower() == PurePath(other.name).suffix.lower()
 
 
 async def _ground(cards: Sequence[Card], document: Document) -> list[Card]:

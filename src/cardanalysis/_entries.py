@@ -54,6 +54,14 @@ async def to_retry(
                 yield chosen
 
 
+def _kind(upload: Upload) -> str:
+    """What the item is: an upload, and of which type where its name does not tell that."""
+    told = Upload.from_bytes(b"", upload.name).media_type
+    if upload.media_type == told or (upload.media_type == "text/plain" and told is None):
+        return "upload"
+    return f"upload as {upload.media_type}"
+
+
 async def _entry(position: int, upload: Upload, seen: _Seen) -> Entry[Upload]:
     upload_id = await id_of(upload)
     copies = seen.setdefault(upload_id, {})
@@ -62,7 +70,7 @@ async def _entry(position: int, upload: Upload, seen: _Seen) -> Entry[Upload]:
     number = sum(count for count, _ in copies.values()) + 1
     item_id = upload_id if number == 1 else f"{upload_id}~{number}"
     copies[upload.media_type] = (1, item_id) if known is None else (known[0] + 1, known[1])
-    new = NewItem(id=item_id, name=upload.name, position=position, size=upload.size)
+    new = NewItem(id=item_id, name=upload.name, position=position, size=upload.size, kind=_kind(upload))
     skip = None if known is None else {"reason": "duplicate", "same_as": known[1]}
     return Entry(new=new, payload=upload, skip=skip)
 

@@ -2,7 +2,7 @@
 
 A *store* keeps runs, a *loader* turns an upload into a document, an *analyzer* turns a document into cards. The engine
 knows them only by these protocols. *Housekeeping* is what a store can do besides; runs can be done without it. Run
-`cardanalysis.testing.check_store` over a store of your own: it holds every promise made here.
+`cardanalysis.testing.check_store` over a store of your own: it checks every promise made here.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class OpenableAnalyzer(Protocol):
 
 @runtime_checkable
 class Described(Protocol):
-    """An analyzer whose answers depend on more than its name."""
+    """An analyzer, or a loader, whose answers depend on more than its name."""
 
     def describe(self) -> Mapping[str, Any]:
         """What the answers depend on, such as model and prompt version, as JSON values; part of what was asked."""
@@ -135,8 +135,8 @@ class Store(Protocol):
     that of every earlier claim on the item. Only the newest token can complete, fail or release the item, and only
     while the item is in work. A lease that ended is still good until somebody else claims the item.
 
-    *Errors.* Whatever goes wrong is a `StoreError`; exceptions of a driver do not come out. An argument that makes no
-    sense, such as an empty id, a negative limit or a lease of no length, is an `InvalidValue`, and nothing was written.
+    *Errors.* Whatever goes wrong is a `StoreError`; exceptions of a driver do not come out. Only an argument that makes
+    no sense, such as an empty id, a negative limit or a lease of no length, is an `InvalidValue`; nothing was written.
 
     *Isolation.* Where reads do not lock, such as under *read committed*, every write must be guarded by what it read:
     ``UPDATE ... WHERE version = ...`` and a look at how many rows that changed. Read, decide and write without a guard
@@ -205,8 +205,8 @@ class Store(Protocol):
     async def add_items(self, run_id: str, items: Sequence[NewItem]) -> list[Item]:
         """Add items that the run does not have yet, as pending.
 
-        Of an item that the run has already, only the position is brought up to date, and that changes neither its
-        version nor the log.
+        Of an item that the run has already, only the position is brought up to date. That raises the version of the
+        run, but not of the item, and is not in the log.
 
         Returns:
             The items as they are now, in the order given.

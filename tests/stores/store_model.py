@@ -244,7 +244,9 @@ class Model:
 
     def do_delete_run(self, call: Call, now: float) -> Any:
         demand(call.run_id in self.runs, "run_not_found")
-        demand(self.runs[call.run_id].status != "running", "running")
+        run = self.runs[call.run_id]
+        held = [item for item in run.items.values() if item.status in IN_WORK and not item.is_free(now)]
+        demand(run.status != "running" and not held, "running")
         del self.runs[call.run_id]
 
     def do_restore_run(self, call: Any, now: float) -> Any:

@@ -314,3 +314,67 @@ async def test_everybody_has_an_error_of_his_own(ledger: Ledger, writes: GroupCo
     shared = [errors[name] for name in "abc"]
     assert [(str(error), error.code) for error in shared] == [("The disk is gone.", "io_error")] * 3
     assert len({id(error) for error in shared}) == 3
+
+
+@pytest.mark.parametrize("first", ["scope", "task"])
+@pytest.mark.parametrize("waits", [False, True], ids=["leads", "waits"])
+def test_a_bare_cancel_beside_a_cancelled_scope_is_not_lost(ledger: Ledger, first: str, waits: bool) -> None:
+    """`task.cancel()` comes once, so that it is raised also where a scope around the call was cancelled as well."""
+
+    async def main() -> None:
+        writes = GroupCommit(ledger.commit)
+        ledger.gate.clear()
+        leading = asyncio.create_task(writes.run(writing("leader"))) if waits else None
+        await asyncio.sleep(0)
+        scopes: list[anyio.CancelScope] = []
+
+        async def call() -> str:
+            with anyio.CancelScope() as scope:
+                scopes.append(scope)
+                await writes.run(writing("a"))
+            await asyncio.sleep(0)
+            return "went on"
+
+        task = asyncio.create_task(call())
+        await asyncio.to_thread(ledger.entered.wait, 30)
+        cancels = [scopes[0].cancel, task.cancel] if first == "scope" else [task.cancel, scopes[0].cancel]
+        for cancel in cancels:
+            cancel()
+            for _ in range(3):
+                await asyncio.sleep(0)
+        ledger.gate.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        if leading is not None:
+            await leading
+
+    asyncio.run(main())
+    assert "a" in ledger.written
+
+
+def test_a_thread_that_cannot_be_started_again_is_waited_for(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a bare cancel no second thread is needed: the first one goes on, and what it did is told."""
+    starts: list[int] = []
+    run_sync = anyio.to_thread.run_sync
+
+    async def start_once(*arguments: object, **options: object) -> object:
+        starts.append(1)
+        if len(starts) > 1:
+            raise RuntimeError("can't start new thread")
+        return await run_sync(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("cardanalysis.stores._threads.to_thread.run_sync", start_once)
+
+    async def main() -> None:
+        writes = GroupCommit(ledger.commit)
+        ledger.gate.clear()
+        task = asyncio.create_task(writes.run(writing("a")))
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, ledger.entered.wait, 30)
+        task.cancel()
+        loop.call_later(0.05, ledger.gate.set)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert (ledger.written, len(starts)) == (["a"], 1)

@@ -562,3 +562,86 @@ def test_an_io_error_while_writes_are_done_one_by_one_is_told(path: Path) -> Non
     assert file.commit(batch) is None
     assert [getattr(write.error, "code", None) for write in batch] == ["commit_unknown", "sqlite", None]
     file.close()
+
+
+def test_a_read_that_is_done_again_forgets_its_first_error(path: Path) -> None:
+    """When a later read of the batch finds the file locked, all are done again, and only the last outcome counts."""
+    file = SQLiteFile(str(path), synchronous="FULL")
+    file.open()
+    fails = [True]
+
+    def first(_: sqlite3.Connection) -> str:
+        if fails[0]:
+            raise StoreError("not yet")
+        return "read"
+
+    def second(_: sqlite3.Connection) -> None:
+        if fails[0]:
+            error = sqlite3.OperationalError("locked")
+            error.sqlite_errorname = "SQLITE_BUSY_RECOVERY"
+            raise error
+
+    batch = [Write(first), Write(second)]
+    assert isinstance(file.read(batch), StoreError)
+    fails[0] = False
+    assert file.read(batch) is None
+    assert (batch[0].result, batch[0].error) == ("read", None)
+    file.close()
+
+
+def test_a_batch_that_is_redone_waits_for_a_lock_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the file is locked while writes are done one by one, all that are left are told, after one wait."""
+    monkeypatch.setattr(_sqlite_file, "_PATIENCE_SECONDS", 0.05)
+    file = SQLiteFile(str(path), synchronous="FULL")
+    file.open()
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+
+        def undo(transaction: Transaction) -> None:
+            transaction.connection.execute("ROLLBACK")
+            other.execute("BEGIN IMMEDIATE")
+            raise ValueError("no")
+
+        waits: list[str] = []
+        writer = file._writer
+        assert writer is not None
+        writer.set_trace_callback(waits.append)
+        batch = [Write(undo), *(Write(lambda transaction: transaction.number("x")) for _ in range(9))]
+        assert file.commit(batch) is None
+        writer.set_trace_callback(None)
+        assert {getattr(write.error, "code", None) for write in batch} == {"locked"}
+        assert len([each for each in waits if each.startswith("PRAGMA busy_timeout = 50")]) == 1
+        other.execute("ROLLBACK")
+    file.close()
+
+
+def test_a_backup_does_not_replace_what_came_meanwhile(path: Path, tmp_path: Path) -> None:
+    """A file that appears at the place while the copy is made stays."""
+    file, target = SQLiteFile(str(path), synchronous="FULL"), tmp_path / "copy.db"
+    file.open()
+    copy = file._copy_to
+
+    def slowly(made: str) -> None:
+        copy(made)
+        target.write_text("precious")
+
+    file._copy_to = slowly  # type: ignore[method-assign]
+    with pytest.raises(StoreError) as caught:
+        file.backup(str(target))
+    assert caught.value.code == "backup_exists"
+    assert target.read_text() == "precious"
+    assert sorted(each.name for each in tmp_path.iterdir() if each.name.startswith((".", "copy"))) == ["copy.db"]
+    file.close()
+
+
+def test_a_log_of_large_rows_is_written_back_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only the number of rows counts, but also how large the log has become."""
+    monkeypatch.setattr(_sqlite_file, "_LOG_BYTES", 300_000)
+
+    async def main() -> int:
+        async with SQLiteStore(path) as store:
+            await store.create_run("run", kind="test", fingerprint="f", asked={})
+            for number in range(40):
+                await store.append_event("run", "note", data={"text": "x" * 100_000, "number": number})
+            return path.stat().st_size
+
+    assert anyio.run(main) > 1_000_000

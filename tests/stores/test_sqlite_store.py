@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
@@ -14,10 +14,12 @@ from typing import Any
 
 import anyio
 import pytest
+from attrs import evolve
 
-from cardanalysis import ConfigurationError, SQLiteStore, StoreError, VersionConflict
+from cardanalysis import ConfigurationError, SQLiteStore, StoreError, Usage, VersionConflict
 from cardanalysis._models import Item, NewItem, NewOutput
 from cardanalysis._status import ItemStatus, RunStatus
+from cardanalysis.stores import _sqlite_file
 from cardanalysis.stores._sqlite_transaction import Transaction
 from cardanalysis.testing._store_promises import StoreMaker
 from cardanalysis.testing._store_promises_trial import (
@@ -258,13 +260,17 @@ async def test_what_cannot_be_noted_is_refused_alone(path: Path) -> None:
             t,
             lambda: t.store.increment("run", "n"),
             lambda: t.store.append_event("run", "half a pair: \ud800"),
-            lambda: t.store.increment("run", "far", 2**70),
+            lambda: t.store.increment("run", "half a pair: \ud800"),
             lambda: t.store.increment("run", "n"),
         )
         codes = [getattr(result, "code", result) for result in results]
         assert codes[1:3] == ["not_storable", "not_storable"]
         assert {codes[0], codes[3]} == {1, 2}
-        assert (await t.check_sums("after what cannot be noted")).run.counters["far"] == 0
+        assert dict((await t.check_sums("after what cannot be noted")).run.counters) == {
+            "n": 2,
+            "pending": 1,
+            "total": 1,
+        }
 
 
 def let_grow(t: Trial, pages: int) -> None:
@@ -329,12 +335,11 @@ async def test_half_a_surrogate_pair_in_a_result_is_kept(path: Path) -> None:
 
 @pytest.mark.anyio
 async def test_what_sqlite_cannot_hold_is_refused(path: Path) -> None:
-    """Half of a surrogate pair in a name, and a number of more than 64 bits, raise StoreError and change nothing."""
+    """Half of a surrogate pair in a name raises StoreError and changes nothing."""
     async with opened(path, "a") as t:
         for call in (
             partial(t.store.add_items, "run", [NewItem(id="new", name="\udc80", position=0)]),
             partial(t.store.get_run, "\ud83d"),
-            partial(t.store.increment, "run", "n", 2**64),
         ):
             assert (await t.refuses(StoreError, "What SQLite cannot hold", call)).code == "not_storable"
 
@@ -402,3 +407,92 @@ async def test_another_thread_is_told(path: Path, anyio_backend: str) -> None:
 
         assert await anyio.to_thread.run_sync(elsewhere) == ["wrong_thread"] * 2
         assert await store.increment("run", "n") == 1
+
+
+@pytest.mark.anyio
+async def test_in_memory_too_reads_and_writes_do_not_meet() -> None:
+    """A store in memory has one connection: whoever reads waits for whoever writes, and nothing is lost."""
+    async with SQLiteStore(":memory:") as store:
+        await store.create_run("run", kind="test", fingerprint="f", asked={})
+        values: list[int] = []
+
+        async def write() -> None:
+            for _ in range(60):
+                values.append(await store.increment("run", "n"))
+
+        async def read() -> None:
+            for _ in range(60):
+                await store.get_run("run")
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(4):
+                tasks.start_soon(write)
+                tasks.start_soon(read)
+        assert sorted(values) == list(range(1, 241))
+        assert (await store.get_run("run")).counters["n"] == 240
+
+
+@pytest.mark.anyio
+async def test_records_that_use_their_store_are_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that comes out of the records of a restoration finds the store locked, and does not wait for ever."""
+    monkeypatch.setattr(_sqlite_file, "_PATIENCE_SECONDS", 0.2)
+    async with opened(path) as t:
+        run = evolve(await t.run(), id="copy")
+        events = [evolve(event, run_id="copy") for event in await t.events()]
+
+        def told() -> Iterator[Any]:
+            anyio.from_thread.run(t.store.increment, "run", "n")
+            yield from events
+
+        assert isinstance(t.store, SQLiteStore)
+        with pytest.raises(StoreError, match="whole file") as caught:
+            await t.store.restore_run(run, told())
+        assert caught.value.code == "locked"
+        assert await t.store.increment("run", "n") == 1
+        assert [each.id for each in await t.store.runs()] == ["run"]
+
+
+@pytest.mark.anyio
+async def test_a_caller_can_leave_while_this_process_works_on_the_whole_file(path: Path) -> None:
+    """During a restoration that takes long, other writes wait as for another process: they can be called off."""
+    async with opened(path) as t:
+        run = evolve(await t.run(), id="copy")
+        events = [evolve(event, run_id="copy") for event in await t.events()]
+        begun, go_on = threading.Event(), threading.Event()
+
+        def slow() -> Iterator[Any]:
+            begun.set()
+            assert go_on.wait(30)
+            yield from events
+
+        assert isinstance(t.store, SQLiteStore)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(t.store.restore_run, run, slow())
+            await anyio.to_thread.run_sync(begun.wait)
+            with anyio.move_on_after(0.3) as scope:
+                await t.store.increment("run", "n")
+            assert scope.cancelled_caught
+            go_on.set()
+        assert (await t.run()).counters["n"] == 0
+        assert await t.store.increment("run", "n") == 1
+
+
+@pytest.mark.anyio
+async def test_a_moved_item_is_a_change_of_the_run(path: Path) -> None:
+    """Another position raises the version of the run, so that who pages through it can tell."""
+    async with opened(path, "a", "b") as t:
+        before = await t.run()
+        await t.add("b", "a")
+        assert (await t.run()).version == before.version + 2
+
+
+@pytest.mark.anyio
+async def test_a_caller_cannot_write_into_the_log_what_is_not_so(path: Path) -> None:
+    """What is told besides a result does not stand in the place of what the store itself tells."""
+    async with opened(path, "a") as t:
+        item = await t.take("a")
+        lies = {"to": "failed", "attempt": 9, "usage": 0, "note": "kept"}
+        await t.store.complete_item("run", "a", token=item.token, outputs=[], usage=Usage(), data=lies)
+        told = (await t.events())[-1].data
+        assert (told["to"], told["attempt"], told["note"]) == ("completed", 1, "kept")
+        assert told["usage"]["requests"] == 0

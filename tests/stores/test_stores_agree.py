@@ -20,7 +20,7 @@ import anyio
 import anyio.from_thread
 import pytest
 from attrs import evolve
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from store_calls import (
@@ -246,6 +246,7 @@ def test_stores_agree(machine: type[StoresAgree]) -> None:
             max_examples=EXAMPLES,
             stateful_step_count=30,
             deadline=None,
+            phases=[phase for phase in Phase if phase is not Phase.explain],  # it takes minutes here
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         ),
     )

@@ -17,7 +17,7 @@ from typing import Any
 from attrs import asdict, evolve, field, fields, frozen
 
 from .._errors import FingerprintMismatch, IllegalMove, InvalidValue, LeaseLost, StoreError, VersionConflict
-from .._models import Item, ItemError, NewItem, NewOutput, Run, Usage
+from .._models import Event, Item, ItemError, NewItem, NewOutput, Output, Run, Usage
 from .._owner import is_dead
 from .._status import RESERVED_COUNTERS, RUN_MOVES, ItemStatus, RunStatus, is_legal
 
@@ -207,7 +207,7 @@ def _moved(old: Item, new: Item, *, data: Mapping[str, Any] | None = None, usage
     }
     if new.error is not None:
         told["error"] = asdict(new.error)
-    return Change(item=new, was=old.status, data={**told, **(data or {})}, usage=NO_USAGE if usage is None else usage)
+    return Change(item=new, was=old.status, data={**(data or {}), **told}, usage=NO_USAGE if usage is None else usage)
 
 
 def move_run(run: Run, status: RunStatus, *, version: int, error: str | None, now: float) -> Run:
@@ -262,6 +262,21 @@ def misfit(run_id: str, problem: str) -> StoreError:
     return StoreError(f"Run {run_id!r} cannot be read: {problem}. Restore it from a copy.", code="corrupt")
 
 
+def check_record(run: Run, record: object) -> None:
+    """Refuse to restore what no store can have had."""
+    if isinstance(record, Item):
+        lease = record.lease_until
+        if (
+            record.position < 0
+            or record.attempts < 0
+            or record.token < 0
+            or (lease is not None and not math.isfinite(lease))
+        ):
+            raise misfit(run.id, f"item {record.id!r} has a number that cannot be")
+    elif not isinstance(record, (Output, Event)):
+        raise misfit(run.id, f"there is a {type(record).__name__} among its records")
+
+
 def check_deletable(run: Run, in_work: Iterable[Item], *, now: float) -> None:
     """Refuse to delete a run that somebody may be working on, also one whose workers have not yet let go of it."""
     if run.status is RunStatus.RUNNING:
@@ -309,8 +324,14 @@ def check_status(status: object, statuses: type[StrEnum]) -> None:
 
 def check_lease(seconds: float) -> None:
     """Refuse a lease that is over when it begins, or that never ends."""
-    if not 0 < seconds < math.inf:
-        raise InvalidValue("lease_seconds must be more than 0, and finite.")
+    if not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
+        raise InvalidValue("lease_seconds must be a number of more than 0, and finite.")
+
+
+def check_increment(by: int) -> None:
+    """Refuse to add what is no whole number, or one that cannot be stored."""
+    if type(by) is not int or abs(by) > _MOST:
+        raise InvalidValue("by must be a whole number of at most 63 bits.")
 
 
 def check_counter(name: str) -> None:

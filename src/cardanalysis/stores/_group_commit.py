@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from copy import copy
 from functools import partial
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import anyio
 from anyio import CancelScope, CapacityLimiter, Event, get_cancelled_exc_class
@@ -145,7 +145,7 @@ class GroupCommit(Generic[_C]):
         await checkpoint_if_cancelled()
         write: Write[_C] = Write(work)
         batch = self._join(write)
-        interrupt: BaseException | None = None
+        interrupt: _Interrupt | None = None
         while not batch.done:
             if batch.led:
                 interrupt = await _wait(batch, interrupt)
@@ -153,9 +153,9 @@ class GroupCommit(Generic[_C]):
                 interrupt = await self._lead(batch, interrupt)
             if interrupt is not None and batch.stuck and not batch.running and not batch.done:
                 batch.leave(write)
-                raise interrupt
-        if interrupt is not None and not _comes_again(interrupt):
-            raise interrupt
+                raise interrupt.error
+        if interrupt is not None and not interrupt.comes_again:
+            raise interrupt.error
         if write.error is not None:
             raise write.error
         return cast("_T", write.result)
@@ -169,10 +169,10 @@ class GroupCommit(Generic[_C]):
         self._newest = _Batch([write], None if newest is None or newest.done else newest)
         return self._newest
 
-    async def _lead(self, batch: _Batch[_C], interrupt: BaseException | None) -> BaseException | None:
+    async def _lead(self, batch: _Batch[_C], interrupt: _Interrupt | None) -> _Interrupt | None:
         """See to it that a batch is committed, until that is done or an interrupt comes while it is stuck."""
-        batch.led = True
         try:
+            batch.led = True
             while batch.before is not None and not batch.before.done:
                 if interrupt is not None and batch.stuck:
                     batch.led = False
@@ -187,42 +187,52 @@ class GroupCommit(Generic[_C]):
         batch.led = False
         return interrupt
 
-    async def _try(self, batch: _Batch[_C], interrupt: BaseException | None) -> BaseException | None:
+    async def _try(self, batch: _Batch[_C], interrupt: _Interrupt | None) -> _Interrupt | None:
         """Have a batch committed by a worker thread; while another process holds the lock, again and again."""
         give_up_at = anyio.current_time() + self._patience_seconds
         while True:
             batch.open, batch.running = False, True
             batch.locked, came = await in_thread(partial(self._commit, batch.writes), self._one_thread)
             batch.running = False
-            interrupt = interrupt or came
+            if came is not None:
+                interrupt = _Interrupt(came, comes_again=False)
             if batch.locked is None or anyio.current_time() > give_up_at:
                 batch.settle(batch.locked)
                 return interrupt
             batch.wake()
-            interrupt = interrupt or await _pause()
+            interrupt = interrupt or await _caught(partial(anyio.sleep, random.uniform(*_PAUSE_SECONDS)))  # noqa: S311
             if interrupt is not None:
                 return interrupt
 
 
-async def _wait(batch: _Batch[Any], interrupt: BaseException | None) -> BaseException | None:
-    """Wait until something about a batch has changed, or an interrupt comes; return the interrupt."""
-    with CancelScope(shield=interrupt is not None):
-        try:
-            await batch.changed.wait()
-        except (get_cancelled_exc_class(), KeyboardInterrupt) as error:
-            return error
-    return interrupt
+class _Interrupt(NamedTuple):
+    """What interrupted a caller that had to wait for its outcome.
+
+    Attributes:
+        error: To be raised when that is there.
+        comes_again: Whether the event loop delivers it again, as it does the cancellation of a scope; then the outcome
+            may be told first. Ctrl-C, and a bare ``task.cancel()`` of asyncio, come once.
+    """
+
+    error: BaseException
+    comes_again: bool
 
 
-def _comes_again(interrupt: BaseException) -> bool:
-    """Whether the event loop will deliver an interrupt again, so that the outcome may be told first."""
-    return isinstance(interrupt, get_cancelled_exc_class()) and anyio.current_effective_deadline() == -math.inf
+async def _wait(batch: _Batch[Any], interrupt: _Interrupt | None) -> _Interrupt | None:
+    """Wait until something about a batch has changed, or an interrupt comes; return the one that matters."""
+    if interrupt is None:
+        return await _caught(batch.changed.wait)
+    with CancelScope(shield=True):
+        came = await _caught(batch.changed.wait)
+    return interrupt if came is None else _Interrupt(came.error, comes_again=False)
 
 
-async def _pause() -> BaseException | None:
-    """Wait until the next attempt is due, or an interrupt comes; return the interrupt."""
+async def _caught(wait: Callable[[], Awaitable[object]]) -> _Interrupt | None:
+    """Wait, and return the interrupt that came meanwhile."""
     try:
-        await anyio.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311 - not a secret
-    except (get_cancelled_exc_class(), KeyboardInterrupt) as error:
-        return error
+        await wait()
+    except KeyboardInterrupt as error:
+        return _Interrupt(error, comes_again=False)
+    except get_cancelled_exc_class() as error:
+        return _Interrupt(error, comes_again=anyio.current_effective_deadline() == -math.inf)
     return None

@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from .._errors import CommitUnknown, StoreError
+from .._errors import CommitUnknown, ConfigurationError, StoreError
 from ._group_commit import Write, fail
 from ._sqlite_errors import explain, is_locked, name_of
 from ._sqlite_place import IN_MEMORY, SQLitePlace
@@ -58,6 +58,7 @@ class SQLiteFile:
         self.patience_seconds = _PATIENCE_SECONDS
         self._place = SQLitePlace(self.path)
         self._rows_written_back = 0
+        self._log_limit = _LOG_BYTES
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self._process = 0
@@ -76,6 +77,8 @@ class SQLiteFile:
             raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old; 3.37 or newer is needed.", code="too_old")
         if self._is_inherited():
             self._leave_to_parent()
+        if self.path == IN_MEMORY:
+            self._reading = self._writing  # one connection, and one thread at a time on it
         with self._writing, self._reading:
             if self._writer is not None:
                 raise StoreError(
@@ -189,9 +192,14 @@ class SQLiteFile:
         """
         try:
             self._check_usable()
-            with self._writing:
+            # A vacuum of this process, or a restoration, is waited for like another process.
+            if not self._writing.acquire(timeout=_LOCK_SECONDS):
+                return self._locked_here()
+            try:
                 locked = self._transact(batch)
                 self._keep_log_short()
+            finally:
+                self._writing.release()
         except BaseException as error:
             fail(batch, self._told(error))
             return None
@@ -212,6 +220,7 @@ class SQLiteFile:
         try:
             connection.execute("BEGIN")
             for write in batch:
+                write.result = write.error = None
                 try:
                     write.result = write.work(connection)
                 except Exception as error:
@@ -238,19 +247,24 @@ class SQLiteFile:
                 fail(batch, self._told(undone.__cause__ or undone))
                 return None
             # The others of the batch may go through without the one that did not.
+            locked: Exception | None = None
             for write in batch:
-                write.result = write.error = None
-                self._transact_alone(write)
+                write.result, write.error = None, locked  # who finds it locked has waited for all
+                if locked is None:
+                    locked = self._transact_alone(write)
         return None
 
-    def _transact_alone(self, write: Write[Transaction]) -> None:
-        # Some are committed by now, so that this cannot be given back as not begun: wait here.
+    def _transact_alone(self, write: Write[Transaction]) -> Exception | None:
+        """Do one write, and return the error if another process holds the lock all the time."""
+        locked: Exception | None = None
         try:
+            # Some are committed by now, so that this cannot be given back as not begun: wait here.
             with self._patient(self._opened(self._writer)):
                 locked = self._transact([write])
             write.error = write.error or locked
         except Exception as error:
             write.error = self._told(error)
+        return locked
 
     @contextmanager
     def _patient(self, connection: sqlite3.Connection) -> Generator[None, None, None]:
@@ -314,19 +328,28 @@ class SQLiteFile:
         keeps in the log is written back the next time.
         """
         writer = self._opened(self._writer)
-        if writer.total_changes - self._rows_written_back < _ROWS_IN_LOG or self.path == IN_MEMORY:
+        if self.path == IN_MEMORY:
             return
-        self._write_log_back(writer)
+        if writer.total_changes - self._rows_written_back >= _ROWS_IN_LOG or self._log_size() >= self._log_limit:
+            self._write_log_back(writer)
 
     def _write_log_back(self, writer: sqlite3.Connection) -> None:
-        self._rows_written_back = writer.total_changes
         with suppress(StoreError, sqlite3.Error):  # what was committed is safe in the log, and the next time will do
             writer.execute("BEGIN IMMEDIATE")
             try:
                 with closing(self._connect(self._set_up_reader)) as other:
                     other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                self._rows_written_back = writer.total_changes
+                # It becomes smaller later; and while somebody reads, the next attempt waits until it has grown again.
+                self._log_limit = max(_LOG_BYTES, self._log_size()) + _LOG_BYTES
             finally:
                 writer.execute("ROLLBACK")
+
+    def _log_size(self) -> int:
+        try:
+            return os.stat(f"{self.path}-wal").st_size  # noqa: PTH116 - for every commit
+        except OSError:
+            return 0
 
     # -- housekeeping --------------------------------------------------------------------------------------------
 
@@ -356,13 +379,18 @@ class SQLiteFile:
             StoreError: It failed, or there is something at the path; nothing is left there.
         """
         self._check_usable()
+        if not path or "\0" in path:
+            raise ConfigurationError(f"path must name a file, not {path!r}.")
         target = Path(path).absolute()
+        taken = StoreError(f"{target.name} exists. Choose a path where nothing is.", code="backup_exists")
         if target.exists():
-            raise StoreError(f"{target.name} exists. Choose a path where nothing is.", code="backup_exists")
+            raise taken
         made = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}")
         try:
             self._copy_to(str(made))
-            made.rename(target)
+            _publish(made, target)
+        except FileExistsError:
+            raise taken from None
         except sqlite3.Error as error:
             raise explain(error, str(target)) from error
         except OSError as error:
@@ -382,6 +410,13 @@ class SQLiteFile:
         with closing(self._connect(self._set_up_reader)) as source, closing(sqlite3.connect(path)) as target:
             source.backup(target)
 
+    def _locked_here(self) -> StoreError:
+        return StoreError(
+            f"{Path(self.path).name}: this process works on the whole file, as with a vacuum or an import, and took "
+            "too long. Try again when that is done.",
+            code="locked",
+        )
+
     def _opened(self, connection: sqlite3.Connection | None) -> sqlite3.Connection:
         if connection is None:  # closed meanwhile
             raise StoreError("The store is not open. Use it inside 'async with'.", code="store_closed")
@@ -395,3 +430,13 @@ class SQLiteFile:
                 code="not_storable",
             )
         return explain(error, self.path) if isinstance(error, sqlite3.Error) else error
+
+
+def _publish(made: Path, target: Path) -> None:
+    """Give a finished file its name, and replace nothing that came there meanwhile."""
+    try:
+        os.link(made, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without second names
+        made.rename(target)

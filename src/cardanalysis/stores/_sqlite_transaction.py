@@ -139,9 +139,12 @@ class Transaction:
             ItemNotFound: An output comes without its item before it.
         """
         changes.check_new(run.id, exists=queries.exists(self.connection, run.id))
+        changes.check_text(run.id, "run_id")
+        changes.check_text(run.kind, "kind")
         number = self.insert_run(run)
         item_id, key, index, sequence = "", 0, 0, 0
         for record in records:
+            changes.check_record(run, record)
             if isinstance(record, Item):
                 if queries.find_item(self.connection, number, run.id, record.id) is not None:
                     raise changes.misfit(run.id, f"item {record.id!r} is there twice")
@@ -152,6 +155,8 @@ class Transaction:
                     key, _ = queries.item(self.connection, number, run.id, item_id)
                 if record.index != index:
                     raise changes.misfit(run.id, f"output {index} of item {item_id!r} is missing")
+                if index == 0 and queries.has_outputs(self.connection, key):
+                    raise changes.misfit(run.id, f"the outputs of item {item_id!r} are there twice")
                 self.insert_outputs([(key, index, record.kind, dumps(record.data))])
                 index += 1
             else:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+import anyio
 from anyio import CancelScope, CapacityLimiter, get_cancelled_exc_class, to_thread
 
 __all__ = ["in_thread"]
@@ -27,16 +28,23 @@ async def in_thread(work: Callable[[], _T], limiter: CapacityLimiter) -> tuple[_
     with CancelScope(shield=True):
         while not once.done:
             try:
-                await to_thread.run_sync(once.run, limiter=limiter)
+                if once.begun:  # the thread goes on by itself, and another one would only wait for it
+                    await anyio.sleep(_PAUSE_SECONDS)
+                else:
+                    await to_thread.run_sync(once.run, limiter=limiter)
             except (get_cancelled_exc_class(), KeyboardInterrupt) as error:
                 interrupt = error
     return once.result(), interrupt
+
+
+_PAUSE_SECONDS = 0.01
 
 
 class _Once(Generic[_T]):
     """Something that is done once, however often and by however many threads it is asked for."""
 
     def __init__(self, work: Callable[[], _T]) -> None:
+        self.begun = False
         self.done = False
         self._work = work
         self._lock = threading.Lock()
@@ -46,7 +54,8 @@ class _Once(Generic[_T]):
     def run(self) -> None:
         """Do it, or wait until it is done."""
         with self._lock:
-            if not self.done:
+            if not self.begun:
+                self.begun = True
                 try:
                     self._results.append(self._work())
                 except BaseException as error:

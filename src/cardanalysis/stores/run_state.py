@@ -141,6 +141,7 @@ class RunState:
     def increment(self, counter: str, by: int = 1) -> int:
         """See `cardanalysis.abc.Store.increment`."""
         changes.check_counter(counter)
+        changes.check_increment(by)
         self._counters[counter] += by
         self._touch()
         return self._counters[counter]
@@ -171,6 +172,7 @@ class RunState:
             item = self._items[new.id]
             if item.position != new.position:
                 self._set_item(evolve(item, position=new.position))
+                self._touch()
         return [self._items[new.id] for new in items]
 
     def get_item(self, item_id: str) -> Item:
@@ -376,6 +378,7 @@ class RunState:
 
     def _put_back(self, record: Item | Output | Event) -> None:
         run_id = self._run.id
+        changes.check_record(self._run, record)
         if isinstance(record, Item):
             if record.id in self._items:
                 raise changes.misfit(run_id, f"item {record.id!r} is there twice")
@@ -385,12 +388,10 @@ class RunState:
             if record.index != len(kept):
                 raise changes.misfit(run_id, f"output {len(kept)} of item {record.item_id!r} is missing")
             kept.append((record.kind, dumps(record.data)))
-        elif isinstance(record, Event):
+        else:
             if record.sequence != len(self._events) + 1:
                 raise changes.misfit(run_id, f"event {len(self._events) + 1} is missing")
             self._events.append((record.type, record.item_id, record.time, dumps(record.data)))
-        else:
-            raise changes.misfit(run_id, f"there is a {type(record).__name__} among its records")
 
 
 def _ordered(items: Iterable[Item]) -> list[tuple[int, str]]:

@@ -159,6 +159,7 @@ class SQLiteStore:
     async def increment(self, run_id: str, counter: str, by: int = 1) -> int:
         """See `cardanalysis.abc.Store.increment`."""
         changes.check_counter(counter)
+        changes.check_increment(by)
         return await self._write(lambda transaction: transaction.count(transaction.number(run_id), counter, by))
 
     # -- items ---------------------------------------------------------------------------------------------------
@@ -177,6 +178,7 @@ class SQLiteStore:
                     item = made[-1].item
                 elif item.position != new.position:
                     transaction.set_position(number, new.id, new.position)
+                    transaction.note(number)
                 known[new.id] = evolve(item, position=new.position)
             transaction.apply(number, [evolve(change, item=known[change.item.id]) for change in made], now)
             return [known[new.id] for new in items]
