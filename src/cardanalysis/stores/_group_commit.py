@@ -222,6 +222,7 @@ async def _wait(batch: _Batch[Any], interrupt: _Interrupt | None) -> _Interrupt 
     """Wait until something about a batch has changed, or an interrupt comes; return the one that matters."""
     if interrupt is None:
         return await _caught(batch.changed.wait)
+    came: _Interrupt | None = None
     with CancelScope(shield=True):
         came = await _caught(batch.changed.wait)
     return interrupt if came is None else _Interrupt(came.error, comes_again=False)
