@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterable, Iterable, Sequence
+from typing import cast
 
 from anyio import CapacityLimiter
 
@@ -96,13 +97,14 @@ def check_housekeeping(store: object, what: str) -> Housekeeping:
         ConfigurationError: It cannot.
     """
     check_store(store)
-    if not isinstance(store, Housekeeping):
+    # Not isinstance: from Python 3.12 on that does not see the methods of a store which hands calls on to another one.
+    missing = [name for name in _HOUSEKEEPING if not callable(getattr(store, name, None))]
+    if missing:
         message = (
             f"{what} needs a store with the methods of cardanalysis.abc.Housekeeping; {type(store).__name__} lacks"
         )
-        missing = ", ".join(name for name in _HOUSEKEEPING if not hasattr(store, name))
-        raise ConfigurationError(f"{message} {missing}.")
-    return store
+        raise ConfigurationError(f"{message} {', '.join(missing)}.")
+    return cast("Housekeeping", store)
 
 
 _HOUSEKEEPING = ("runs", "delete_run", "find_completed", "restore_run")
