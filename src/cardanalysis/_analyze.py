@@ -76,9 +76,9 @@ async def analyze_cards(
         context: What is known about every upload that has no context of its own.
         loader: Turns uploads into documents. The default reads text, Markdown, CSV and TSV.
         retry_failed: Do those uploads again that failed or are partial.
-        reuse: Take the result of an upload that was completed in an earlier run of this store, where the same was asked
-            and the name has the same ending, without loading it and without a request. An upload whose media type is
-            another than its name tells is not looked for.
+        reuse: Take the result of an upload that was completed in an earlier run of this store, where nothing else was
+            ever asked, without loading it and without a request. The name must have the same ending, and a media type
+            that it does not tell must be the same.
         accept_changes: Resume the run even if something else is asked than before.
         lease_seconds: How long an upload stays reserved for this process if it dies unnoticed, as on another host.
         collect: Whether the returned run holds its items and cards. With False it does not, and page by page they can

@@ -19,7 +19,7 @@ from ._models import NewItem
 from ._status import ItemStatus
 from .abc import Store
 
-__all__ = ["entries_of", "id_of", "to_retry"]
+__all__ = ["entries_of", "to_retry"]
 
 _INLINE = 65_536
 """Bytes up to which a digest is quicker than a hop to a worker thread."""
@@ -63,7 +63,7 @@ def _kind(upload: Upload) -> str:
 
 
 async def _entry(position: int, upload: Upload, seen: _Seen) -> Entry[Upload]:
-    upload_id = await id_of(upload)
+    upload_id = await _id_of(upload)
     copies = seen.setdefault(upload_id, {})
     # The same content as another type is another document, such as a table that was given as text before.
     known = copies.get(upload.media_type)
@@ -111,7 +111,7 @@ def _largest_first(uploads: Sequence[Upload]) -> Iterable[list[tuple[int, Upload
         yield batch
 
 
-async def id_of(upload: Upload) -> str:
+async def _id_of(upload: Upload) -> str:
     try:
         if upload.data is not None and upload.size <= _INLINE:
             return upload.id

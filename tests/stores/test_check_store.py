@@ -592,3 +592,23 @@ async def test_a_method_that_is_not_async_is_named() -> None:
 
     with pytest.raises(AssertionError, match="Plain has no async method release, increment"):
         await check_store(lambda clock: Plain(clock=clock))
+
+
+@pytest.mark.anyio
+async def test_a_store_that_hands_its_calls_on_is_checked_as_a_whole() -> None:
+    """Housekeeping is found by its methods, also where they are those of another store behind this one."""
+
+    class Handing:
+        def __init__(self, clock: Callable[[], float]) -> None:
+            self._store = MemoryStore(clock=clock)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._store, name)
+
+        async def __aenter__(self) -> Any:
+            return self
+
+        async def __aexit__(self, *error: object) -> None:
+            pass
+
+    assert "deleting_a_run_deletes_everything" in await check_store(Handing)

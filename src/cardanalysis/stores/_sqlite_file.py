@@ -30,7 +30,7 @@ _LOCK_SECONDS: Final = 0.1
 _ROWS_IN_LOG: Final = 4_000
 """Rows after which the write-ahead log is written back into the database: some 16 MB of results."""
 _LOG_BYTES: Final = 67_108_864
-"""What a log may keep of the disk after it had to be larger."""
+"""How large the log becomes before it is written back whatever its rows, and what it then keeps of the disk."""
 _INHERITED: Final[list[sqlite3.Connection]] = []
 """Connections that came with a fork. They are kept, since closing them here would drop what the parent holds."""
 
@@ -165,8 +165,7 @@ class SQLiteFile:
             )
 
     def _check_usable(self) -> None:
-        if self._writer is None:
-            raise StoreError("The store is not open. Use it inside 'async with'.", code="store_closed")
+        self._opened(self._writer)
         self.check_process()
         if self._place.check_same():
             self._check_whole()
@@ -418,7 +417,7 @@ class SQLiteFile:
         )
 
     def _opened(self, connection: sqlite3.Connection | None) -> sqlite3.Connection:
-        if connection is None:  # closed meanwhile
+        if connection is None:  # never opened, or closed meanwhile
             raise StoreError("The store is not open. Use it inside 'async with'.", code="store_closed")
         return connection
 

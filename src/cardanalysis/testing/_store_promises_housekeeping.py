@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 
 from attrs import evolve
 
-from .._errors import InvalidValue, ItemNotFound, RunNotFound, StoreError
+from .._arguments import check_housekeeping
+from .._errors import ConfigurationError, InvalidValue, ItemNotFound, RunNotFound, StoreError
 from .._models import Event, Item, Output, Run
 from .._status import ItemStatus, RunStatus
 from ..abc import Housekeeping
@@ -49,10 +50,11 @@ async def house(make_store: StoreMaker, *item_ids: str) -> AsyncGenerator[tuple[
         NotOffered: It does nothing besides.
     """
     async with trial(make_store, *item_ids) as t:
-        if isinstance(t.store, Housekeeping):
-            yield t, t.store
-            return
-    raise NotOffered("The store is no cardanalysis.abc.Housekeeping.")
+        try:
+            keeper = check_housekeeping(t.store, "This promise")
+        except ConfigurationError:
+            raise NotOffered("The store is no cardanalysis.abc.Housekeeping.") from None
+        yield t, keeper
 
 
 # -- reading runs --------------------------------------------------------------------------------------------------
