@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 
 from cardanalysis.testing import FakeMessagesAPI
 from cardanalysis.testing._request_checks import (
-    RequestRefused,
     check_body,
     check_headers,
     check_model,
-    check_route,
 )
+from cardanalysis.testing._routes import RequestRefused, check_route
 from cardanalysis.testing._schema_checks import MAX_OPTIONAL, MAX_UNIONS, schema_problem
 
 JSON_HEADERS = {"content-type": "application/json; charset=utf-8"}
@@ -76,7 +75,7 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "effort": {"output_config": {"effort": "low"}},
     "null format": {"output_config": {"effort": None, "format": None}},
     "format": formatted(OPEN | {"properties": {"minimum": {"type": "string"}}}),
-    "4 breakpoints": {"system": [MARKED], "cache_control": {"type": "ephemeral", "ttl": "1h"}, **user(MARKED, MARKED)},
+    "4 breakpoints": {"system": [MARKED], "cache_control": {"type": "ephemeral", "ttl": "5m"}, **user(MARKED, MARKED)},
     "citations": user(CITED),
     "format with a document": {**formatted(OPEN), **user(DOCUMENT, DOCUMENT | {"citations": {"enabled": False}})},
     "loose tool": {"tools": [{"name": "t", "input_schema": {"type": "object", "maxProperties": 3}}]},

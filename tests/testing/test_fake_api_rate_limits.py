@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime
 from typing import Any
 
+import anthropic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cardanalysis.testing import RateLimits
+from cardanalysis.testing import FakeMessagesAPI, RateLimits, Reply
+from cardanalysis.testing._organization import Organization
 from cardanalysis.testing._rate_limits import RateLimiter, TokenBucket, limit_class
 
 
@@ -177,3 +180,76 @@ def test_headers_are_always_well_formed(now: float, inputs: int, outputs: int) -
 def test_which_models_share_their_limits(one: str, other: str, shared: bool) -> None:
     """Opus 4.x, Sonnet 4.x and Fable 5.x share, and so do a model and its snapshots; the others do not."""
     assert (limit_class(one) == limit_class(other)) is shared
+
+
+# --- the organization -------------------------------------------------------------------------------------------------
+
+ASK: dict[str, Any] = {"model": "claude-x", "max_tokens": 9, "messages": [{"role": "user", "content": "x" * 400}]}
+
+
+def test_another_client_uses_the_same_limits() -> None:
+    """What another client of the organization used is gone for this one, in each of the buckets of the class."""
+    now = 0.0
+    limits = RateLimits(requests_per_minute=60, input_tokens_per_minute=6_000, output_tokens_per_minute=600)
+    with (
+        FakeMessagesAPI(limits=limits, clock=lambda: now) as api,
+        anthropic.Anthropic(api_key="k", base_url=api.base_url, max_retries=0) as claude,
+    ):
+
+        def refused() -> tuple[str, str]:
+            with pytest.raises(anthropic.RateLimitError) as caught:
+                claude.messages.create(**ASK)
+            assert sum(name.startswith("anthropic-ratelimit-") for name in caught.value.response.headers) == 12
+            return str(caught.value.response.headers["retry-after"]), caught.value.api_message or ""
+
+        api.use("claude-x", requests=69)
+        wait, words = refused()
+        assert (wait, "60 requests" in words) == ("10", True)
+        now = 60.0
+        api.use("claude-x", input_tokens=5_950)
+        wait, words = refused()
+        assert (wait, "6,000 input tokens" in words) == ("1", True)
+        now = 120.0
+        api.use("claude-x", output_tokens=1_200)
+        wait, words = refused()
+        assert (wait, "600 output tokens" in words) == ("61", True)
+        claude.messages.create(**ASK | {"model": "claude-y"})
+        now = 181.0
+        claude.messages.create(**ASK)
+    assert [request.status for request in api.requests] == [429, 429, 429, 200, 200]
+
+
+def test_the_limits_are_counted_right_from_several_threads() -> None:
+    """What several threads use at once adds up."""
+    organization = Organization(RateLimits(requests_per_minute=100_000), lambda: 0.0, 0.0)
+
+    def use() -> None:
+        for _ in range(2_000):
+            organization.use("claude-x", 1, 2, 3)
+
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    told = organization.headers("claude-x")
+    assert told["anthropic-ratelimit-requests-remaining"] == "92000"
+    assert told["anthropic-ratelimit-output-tokens-remaining"] == "376000"
+
+
+def test_headers_of_an_error_are_sent() -> None:
+    """An error may carry the waits that the SDK knows, and a ramp that is too steep has its own class."""
+    headers = {"retry-after-ms": "1500", "x-should-retry": "false"}
+    with (
+        FakeMessagesAPI() as api,
+        anthropic.Anthropic(api_key="k", base_url=api.base_url, max_retries=2) as claude,
+    ):
+        api.script(Reply.error(529, headers=headers))
+        with pytest.raises(anthropic.OverloadedError) as caught:
+            claude.messages.create(**ASK)
+        assert headers.items() <= dict(caught.value.response.headers).items()
+        api.script(*[Reply.ramp_limited(0.001)] * 3)
+        with pytest.raises(anthropic.RateLimitError) as limited:
+            claude.messages.create(**ASK)
+    assert type(limited.value).__name__ == "RampLimitExceededError"
+    assert [request.status for request in api.requests] == [529, 429, 429, 429]

@@ -74,7 +74,7 @@ async def test_without_a_script_the_answer_fits_the_schema() -> None:
 async def test_headers_name_the_request_and_count_down() -> None:
     """Every response has its request id, and the twelve rate-limit headers go down with what was used."""
     start = datetime.now(UTC)
-    async with FakeMessagesAPI(clock=lambda: 1000.0) as api, client(api) as claude:
+    async with FakeMessagesAPI(limits=RateLimits(), clock=lambda: 1000.0) as api, client(api) as claude:
         first = await claude.messages.with_raw_response.create(**ASK)
         usage = {"input_tokens": 6_000, "output_tokens": 10_000, "cache_read_input_tokens": 500_000}
         api.script(Reply.text("x", usage=usage))
@@ -200,7 +200,7 @@ async def test_what_a_request_said_is_recorded_without_its_key() -> None:
     assert request.arrived <= request.finished
     assert (request.status, request.attempt) == (200, 0)
     assert "secret" not in f"{request!r} {request.headers}"
-    assert "one" not in repr(request)
+    assert "brief" not in repr(request)
 
 
 @pytest.mark.parametrize("header", ["authorization", "x-api-key"])
@@ -262,6 +262,8 @@ async def test_models_tell_what_they_can_do() -> None:
     assert (model.line, model.lifecycle) == ("opus", "active")
     assert model.capabilities is not None
     assert model.capabilities.structured_outputs.supported
+    assert model.capabilities.batch.supported
+    assert (model.max_input_tokens, model.max_tokens) == (200_000, 64_000)
 
 
 @pytest.mark.anyio

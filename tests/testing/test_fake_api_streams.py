@@ -7,7 +7,7 @@ from typing import Any
 import anthropic
 import pytest
 
-from cardanalysis.testing import FakeMessagesAPI, Reply
+from cardanalysis.testing import FakeMessagesAPI, RateLimits, Reply
 
 ASK: dict[str, Any] = {
     "model": "claude-sonnet-5-5",
@@ -25,7 +25,7 @@ def client(api: FakeMessagesAPI) -> anthropic.AsyncAnthropic:
 async def test_a_stream_ends_in_the_message_that_would_have_come_at_once(trickle: float) -> None:
     """Streamed, slowly or not, the final message is the one that is answered without a stream, id apart."""
     reply = Reply.json({"a": "ü" * 50}, thinking="Let me see.", blocks=2).trickling(trickle)
-    async with FakeMessagesAPI(answer=reply, clock=lambda: 0.0) as api, client(api) as claude:
+    async with FakeMessagesAPI(answer=reply, limits=RateLimits(), clock=lambda: 0.0) as api, client(api) as claude:
         whole = await claude.messages.create(**ASK)
         async with claude.messages.stream(**ASK) as stream:
             streamed = await stream.get_final_message()

@@ -1,12 +1,10 @@
-"""The list of models, as ``GET /v1/models`` shows it; pure."""
+"""The models, as ``GET /v1/models`` shows it; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
-from urllib.parse import parse_qs
 
-__all__ = ["KNOWN_MODELS", "model_json", "page_json"]
+__all__ = ["KNOWN_MODELS", "model_json"]
 
 KNOWN_MODELS = (
     "claude-fable-5-2",
@@ -53,32 +51,4 @@ def model_json(model: str) -> dict[str, Any]:
         "max_input_tokens": 200_000,
         "max_tokens": 64_000,
         "capabilities": _CAPABILITIES,
-    }
-
-
-def page_json(models: Sequence[str], query: str) -> dict[str, Any]:
-    """One page of the list.
-
-    Args:
-        models: The ids of all models, in order.
-        query: The query of the request's URL: ``limit`` (20 unless told), ``after_id``, ``before_id``.
-
-    Raises:
-        ValueError: The limit is not from 1 to 1000, or an id is not in the list.
-    """
-    asked = {name: values[-1] for name, values in parse_qs(query).items()}
-    limit = int(asked.get("limit", "20"))
-    if not 1 <= limit <= 1000:
-        raise ValueError("limit must be from 1 to 1000")
-    if "before_id" in asked:
-        before = models[: models.index(asked["before_id"])]
-        page, has_more = before[-limit:], len(before) > limit
-    else:
-        after = models[models.index(asked["after_id"]) + 1 :] if "after_id" in asked else models
-        page, has_more = after[:limit], len(after) > limit
-    return {
-        "data": [model_json(model) for model in page],
-        "has_more": has_more,
-        "first_id": page[0] if page else None,
-        "last_id": page[-1] if page else None,
     }

@@ -64,7 +64,8 @@ class HTTPResponse:
         pieces: The body, in the pieces in which it is sent.
         chunked: Whether each piece is sent as a chunk, instead of all under one Content-Length.
         pause_seconds: The pause before each piece.
-        cut: Whether the connection is closed after half of the pieces, rounded down.
+        sent: How many of the pieces are sent before the connection is closed; None to send all and keep it open.
+        stalled: Whether it is left open and silent instead of being closed, until the client hangs up.
     """
 
     status: int
@@ -72,7 +73,8 @@ class HTTPResponse:
     pieces: tuple[bytes, ...]
     chunked: bool = False
     pause_seconds: float = 0.0
-    cut: bool = False
+    sent: int | None = None
+    stalled: bool = False
 
 
 def parse_head(head: bytes) -> tuple[str, str, dict[str, str]]:
@@ -207,7 +209,9 @@ _Serve = Callable[[HTTPRequest, "Connection"], Awaitable[None]]
 class Connection:
     """One client's connection: reads its requests one after the other and sends what is answered."""
 
-    def __init__(self, reader: _Reader, writer: asyncio.StreamWriter, serve: _Serve, max_body_bytes: int) -> None:
+    def __init__(
+        self, reader: _Reader, writer: asyncio.StreamWriter, serve: _Serve, max_body_bytes: Callable[[str], int]
+    ) -> None:
         self._reader = reader
         self._writer = writer
         self._serve = serve
@@ -226,27 +230,33 @@ class Connection:
             pass  # the client went away or talks nonsense in the middle of a request: nobody is left to tell
 
     async def send(self, response: HTTPResponse, before_last: Callable[[], object] | None = None) -> None:
-        """Send a response, whole or cut as it says, and wait until it is on its way.
+        """Send a response, whole or in part as it says, and wait until it is on its way.
 
         Args:
             response: What to send.
             before_last: Called just before the last bytes go out, so that whoever has read them finds it done.
         """
-        pieces = response.pieces[: len(response.pieces) // 2] if response.cut else response.pieces
         out = _head(response)
-        for piece in pieces if self._method != "HEAD" else ():
+        for piece in response.pieces[: response.sent] if self._method != "HEAD" else ():
             if response.pause_seconds:
                 await self._write(out)
                 out = b""
                 await asyncio.sleep(response.pause_seconds)
             out += b"%x\r\n%b\r\n" % (len(piece), piece) if response.chunked else piece
-        if response.cut:
+        if response.stalled:
+            await self._write(out)
+            await self.hang()
+        if response.sent is not None:
             self.close()
         elif response.chunked:
             out += b"0\r\n\r\n"
         if before_last is not None:
             before_last()
         await self._write(out)
+
+    async def hang(self) -> None:
+        """Say nothing more until the client hangs up."""
+        await asyncio.Event().wait()
 
     def close(self) -> None:
         """Close the connection once the request in hand is served."""
@@ -269,10 +279,10 @@ class Connection:
         if head is None:
             return None
         self._method, target, headers = parse_head(head)
-        body = await _read_body(self._reader, headers, self._max_body_bytes)
+        path, _, query = target.partition("?")
+        body = await _read_body(self._reader, headers, self._max_body_bytes(path))
         if headers.get("connection", "").lower() == "close":
             self.close()
-        path, _, query = target.partition("?")
         return HTTPRequest(method=self._method, path=path, query=query, headers=headers, body=body)
 
     async def _serve_one(self, request: HTTPRequest) -> None:
@@ -292,13 +302,13 @@ class LoopbackServer:
 
     Args:
         serve: Called with each request and its connection, on the server's own loop.
-        max_body_bytes: The longest body that is kept; of a longer one the request says None.
+        max_body_bytes: Tells of a path the longest body that is kept; of a longer one the request says None.
 
     Attributes:
         port: The port.
     """
 
-    def __init__(self, serve: _Serve, *, max_body_bytes: int) -> None:
+    def __init__(self, serve: _Serve, *, max_body_bytes: Callable[[str], int]) -> None:
         self._serve = serve
         self._max_body_bytes = max_body_bytes
         self._stop = asyncio.Event()

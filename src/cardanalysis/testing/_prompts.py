@@ -7,7 +7,7 @@ from typing import Any
 
 from ._json import dumps, is_array, is_object
 
-__all__ = ["count_input_tokens", "count_tokens", "output_format", "user_text"]
+__all__ = ["characters_of", "count_characters", "count_input_tokens", "count_tokens", "output_format", "user_text"]
 
 _CHARACTERS_PER_TOKEN = 4
 _MEDIA_CHARACTERS = 6_400
@@ -22,6 +22,11 @@ def count_tokens(characters: int) -> int:
     return -(-characters // _CHARACTERS_PER_TOKEN)
 
 
+def characters_of(tokens: int) -> int:
+    """The number of characters that some tokens are at most."""
+    return tokens * _CHARACTERS_PER_TOKEN
+
+
 def count_input_tokens(body: object) -> int:
     """The number of tokens that a request's prompt is taken for.
 
@@ -31,9 +36,14 @@ def count_input_tokens(body: object) -> int:
     if not is_object(body):
         return 0
     prompt = [body.get("system"), body.get("messages")]
-    characters = sum(_MEDIA_CHARACTERS if part is None else len(part) for part in _parts(prompt))
+    characters = count_characters(prompt)
     schema = output_format(body).get("schema")
     return count_tokens(characters + sum(len(dumps(extra)) for extra in (body.get("tools"), schema) if extra))
+
+
+def count_characters(content: object) -> int:
+    """The number of characters of a string, a block, a message or a list of them; media count as if they had some."""
+    return sum(_MEDIA_CHARACTERS if part is None else len(part) for part in _parts(content))
 
 
 def output_format(body: dict[str, Any]) -> dict[str, Any]:

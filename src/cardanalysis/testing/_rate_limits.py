@@ -114,12 +114,16 @@ class RateLimiter:
 
     def begin(self, input_tokens: int, now: float) -> None:
         """Count a request that passed, with the input it is estimated to need."""
-        self._buckets[_REQUESTS].take(1, now)
-        self._buckets[_INPUT].take(input_tokens, now)
+        self.use(1, input_tokens, 0, now)
 
     def finish(self, extra_input_tokens: int, output_tokens: int, now: float) -> None:
         """Count what was produced, and correct the estimate of the input by what it was short of."""
-        self._buckets[_INPUT].take(extra_input_tokens, now)
+        self.use(0, extra_input_tokens, output_tokens, now)
+
+    def use(self, requests: int, input_tokens: int, output_tokens: int, now: float) -> None:
+        """Take from the buckets, more than there is if need be."""
+        self._buckets[_REQUESTS].take(requests, now)
+        self._buckets[_INPUT].take(input_tokens, now)
         self._buckets[_OUTPUT].take(output_tokens, now)
 
     def headers(self, now: float, epoch: float) -> Iterator[tuple[str, str]]:

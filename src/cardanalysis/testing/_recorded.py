@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -30,6 +31,10 @@ class RecordedRequest:
             the client hung up first.
         request_id: The id in the ``request-id`` header of its response.
         attempt: How many times the SDK had tried before: 0 for the first attempt.
+        usage: The ``usage`` that the API reported for it; None if it reported none, and while it is served. Of a
+            stream that broke off, what the whole of it would have reported.
+        custom_id: Its id within its batch; None unless it is a request of a batch.
+        batch_id: The batch it belongs to; None unless it is a request of a batch.
     """
 
     method: str
@@ -42,6 +47,9 @@ class RecordedRequest:
     status: int | None = None
     request_id: str
     attempt: int = 0
+    usage: Mapping[str, Any] | None = field(default=None, repr=False)
+    custom_id: str | None = None
+    batch_id: str | None = None
 
     @property
     def text(self) -> str:

@@ -11,7 +11,7 @@ from attrs import Attribute, field, frozen
 
 from ._json import dumps
 
-__all__ = ["ErrorBody", "JSONBody", "ModelAnswer", "RawBody", "Reply"]
+__all__ = ["ErrorBody", "Failure", "JSONBody", "ModelAnswer", "RawBody", "Reply", "error_status"]
 
 _ERROR_TYPES = {
     401: "authentication_error",
@@ -24,6 +24,12 @@ _ERROR_TYPES = {
     504: "timeout_error",
     529: "overloaded_error",
 }
+
+
+def error_status(error_type: str) -> int:
+    """The HTTP status that goes with an error's type."""
+    statuses = {usual: status for status, usual in _ERROR_TYPES.items()}
+    return statuses.get(error_type, 400 if error_type == "invalid_request_error" else 500)
 
 
 @frozen(kw_only=True)
@@ -73,6 +79,15 @@ class RawBody:
     media_type: str = "application/json"
 
 
+Failure = Literal["cut", "dropped", "stalled", "stream_error", "ended_early", "expired"]
+"""How a reply goes wrong though its beginning is good."""
+
+
+def _count(_instance: object, attribute: Attribute[Any], value: object) -> None:
+    if value is not None and (type(value) is not int or value < 0):
+        raise ValueError(f"{attribute.name} must be a whole number of at least 0, not {value!r}.")
+
+
 def _seconds(_instance: object, attribute: Attribute[Any], value: float) -> None:
     if not value >= 0:
         raise ValueError(f"{attribute.name} must be at least 0 seconds, not {value!r}.")
@@ -94,7 +109,10 @@ class Reply:
         headers: Headers to send besides the usual ones.
         delay_seconds: How long the response is held back before its first byte.
         trickle_seconds: Over how long its body is spread.
-        failure: ``cut`` if the connection ends in the middle of the body, ``dropped`` if before the first byte.
+        failure: How it goes wrong though its beginning is good: ``cut``, ``dropped``, ``stalled``, ``stream_error``,
+            ``ended_early`` or ``expired``, as the constructors of these names tell.
+        after_events: After how many events of a stream it goes wrong; None for half of them.
+        stream_error_body: The error in the middle of a stream.
     """
 
     body: ModelAnswer | ErrorBody | JSONBody | RawBody = field(factory=ModelAnswer, repr=False)
@@ -102,7 +120,9 @@ class Reply:
     headers: Mapping[str, str] = MappingProxyType({})
     delay_seconds: float = field(default=0.0, validator=_seconds)
     trickle_seconds: float = field(default=0.0, validator=_seconds)
-    failure: Literal["cut", "dropped"] | None = None
+    failure: Failure | None = None
+    after_events: int | None = field(default=None, validator=_count)
+    stream_error_body: ErrorBody | None = field(default=None, repr=False)
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
@@ -200,7 +220,7 @@ class Reply:
             type: The error's type; by default the one that goes with the status.
             message: The error's message.
             error_code: The stable code below ``details``, if any.
-            headers: Headers to send besides the usual ones, such as ``x-should-retry``.
+            headers: Headers to send besides the usual ones, such as ``retry-after-ms`` or ``x-should-retry``.
         """
         usual = _ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
         body = ErrorBody(type=type or usual, message=message or f"This is a made-up {usual}.", error_code=error_code)
@@ -211,6 +231,13 @@ class Reply:
         """A 429, with a ``retry-after`` header of so many seconds unless it is None."""
         headers = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
         return cls.error(429, message="This request would exceed your rate limit.", headers=headers)
+
+    @classmethod
+    def ramp_limited(cls, retry_after: float | None = None) -> Reply:
+        """A 429 for requests that have grown too fast, whatever the limits leave; see `rate_limited`."""
+        headers = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
+        message = "Your usage has grown too fast. Ramp up your requests more slowly."
+        return cls.error(429, message=message, error_code="ramp_limit_exceeded", headers=headers)
 
     @classmethod
     def spend_limit(cls) -> Reply:
@@ -242,14 +269,59 @@ class Reply:
     # --- connections and time -----------------------------------------------------------------------------------------
 
     @classmethod
-    def cut(cls) -> Reply:
-        """The default answer, whose connection ends in the middle of the body."""
-        return cls(failure="cut")
+    def cut(cls, answer: object = None, *, after_events: int | None = None) -> Reply:
+        """A message whose connection ends in the middle of the body.
+
+        Args:
+            answer: A text, or any other value as JSON; None for the default answer.
+            after_events: After how many events a stream ends; None for half of them. What is no stream ends after
+                half of its bytes.
+        """
+        return cls(body=_said(answer), failure="cut", after_events=after_events)
 
     @classmethod
     def dropped(cls) -> Reply:
         """Nothing: the connection ends before the first byte."""
         return cls(failure="dropped")
+
+    @classmethod
+    def stalled(cls, answer: object = None, *, after_events: int | None = None) -> Reply:
+        """A stream that sends so many events and then nothing more, until the client hangs up; see `cut`.
+
+        A message that is no stream never begins to come.
+        """
+        return cls(body=_said(answer), failure="stalled", after_events=after_events)
+
+    @classmethod
+    def stream_error(
+        cls,
+        type: str = "overloaded_error",  # noqa: A002 - the API's name
+        message: str | None = None,
+        *,
+        answer: object = None,
+        after_events: int | None = None,
+    ) -> Reply:
+        """A stream that breaks off with an ``error`` event; its HTTP status was 200 all the same; see `cut`.
+
+        A message that is no stream is an ordinary error of that type.
+        """
+        error = ErrorBody(type=type, message=message or f"This is a made-up {type}.")
+        return cls(body=_said(answer), failure="stream_error", after_events=after_events, stream_error_body=error)
+
+    @classmethod
+    def ended_early(cls, answer: object = None, *, after_events: int | None = None) -> Reply:
+        """A stream that ends as it should, but for its last events: nothing tells why the model stopped.
+
+        Args:
+            answer: See `cut`.
+            after_events: After how many events it ends; None for all but ``message_delta`` and ``message_stop``.
+        """
+        return cls(body=_said(answer), failure="ended_early", after_events=after_events)
+
+    @classmethod
+    def expired(cls) -> Reply:
+        """In a batch, a request that expires; a message that comes alone gets a 504."""
+        return attrs.evolve(cls.error(504, message="The request timed out."), failure="expired")
 
     def after(self, seconds: float) -> Reply:
         """The same, held back for so many seconds beyond the API's latency."""
@@ -258,6 +330,10 @@ class Reply:
     def trickling(self, seconds: float) -> Reply:
         """The same, with its body spread over so many seconds, beginning after the head."""
         return attrs.evolve(self, trickle_seconds=seconds)
+
+
+def _said(answer: object) -> ModelAnswer:
+    return ModelAnswer(text=answer if answer is None or isinstance(answer, str) else dumps(answer))
 
 
 def _cut_short(answer: object, stop_reason: str) -> ModelAnswer:

@@ -9,47 +9,15 @@ from typing import Any
 
 from ._json import dumps, is_array, is_object
 from ._prompts import output_format
+from ._routes import RequestRefused
 from ._schema_checks import schema_problem
 
-__all__ = ["MESSAGES_PATH", "RequestRefused", "check_body", "check_headers", "check_model", "check_route"]
-
-MESSAGES_PATH = "/v1/messages"
-"""Where messages are created."""
+__all__ = ["check_body", "check_headers", "check_model", "check_object"]
 
 MAX_BREAKPOINTS = 4
 """How many cache breakpoints a request may have."""
 
 _EFFORTS = ("low", "medium", "high", "xhigh", "max")
-
-
-class RequestRefused(Exception):
-    """The API does not take this request.
-
-    Attributes:
-        status: The status code it answers.
-        type: The error's type, as in its body.
-    """
-
-    def __init__(self, message: str, *, status: int = 400, type: str = "invalid_request_error") -> None:  # noqa: A002
-        super().__init__(message)
-        self.status = status
-        self.type = type
-
-
-_METHODS = {MESSAGES_PATH: "POST", f"{MESSAGES_PATH}/count_tokens": "POST", "/v1/models": "GET"}
-
-
-def check_route(method: str, path: str) -> None:
-    """Check that there is such an endpoint.
-
-    Raises:
-        RequestRefused: 404 for an unknown path, 405 for a method that it does not have.
-    """
-    allowed = "GET" if path.startswith("/v1/models/") else _METHODS.get(path)
-    if allowed is None:
-        raise RequestRefused("Not Found", status=404, type="not_found_error")
-    if method != allowed:
-        raise RequestRefused("Method Not Allowed", status=405)
 
 
 def check_headers(headers: dict[str, str], api_keys: Collection[str] | None) -> None:
@@ -155,18 +123,32 @@ def check_body(headers: dict[str, str], body: object, *, counting: bool = False)
     Raises:
         RequestRefused: 400, the API would not take it.
     """
-    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise RequestRefused("content-type: must be application/json")
-    if body is None:
-        raise RequestRefused("The request body is not valid JSON")
-    if not is_object(body):
-        raise RequestRefused("Input should be a valid dictionary")
+    body = check_object(headers, body)
     _check_fields(body, _ASKED_FIELDS if counting else _CREATE_FIELDS, beta="anthropic-beta" in headers)
     _check_messages(body["messages"])
     _check_blocks("system", body.get("system") or "-", ("text",))
     _check_breakpoints(body)
     _check_output_config(body)
     _check_schemas(body)
+
+
+def check_object(headers: dict[str, str], body: object) -> dict[str, Any]:
+    """Check that a body is said to be JSON, and is an object.
+
+    Args:
+        headers: The headers by lower-case name.
+        body: The decoded body, or None if it is not JSON.
+
+    Raises:
+        RequestRefused: 400, it is not.
+    """
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise RequestRefused("content-type: must be application/json")
+    if body is None:
+        raise RequestRefused("The request body is not valid JSON")
+    if not is_object(body):
+        raise RequestRefused("Input should be a valid dictionary")
+    return body
 
 
 def _check_fields(body: dict[str, Any], fields: dict[str, tuple[_Check, str]], *, beta: bool) -> None:
@@ -261,6 +243,9 @@ def _check_breakpoints(body: dict[str, Any]) -> None:
     for control in marked:
         if not is_object(control) or control.get("type") != "ephemeral" or control.get("ttl", "5m") not in ("5m", "1h"):
             raise RequestRefused("cache_control: Input should have the type 'ephemeral', and a ttl of '5m' or '1h'")
+    ttls = [control.get("ttl", "5m") for control in marked]
+    if sorted(ttls) != ttls:  # "1h" sorts before "5m"
+        raise RequestRefused("cache_control.ttl: a ttl='1h' block must not come after a ttl='5m' block")
     if len(marked) > MAX_BREAKPOINTS:
         raise RequestRefused(
             f"A maximum of {MAX_BREAKPOINTS} blocks with cache_control may be provided. Found {len(marked)}."
