@@ -206,7 +206,7 @@ async def _step(store: Store, step: str, item_id: str, number: int, text: str) -
         elif step == "fail":
             await store.fail_item("r", item_id, token=item.token, error=error, usage=usage)
         elif step == "release":
-            await store.release("r", item_id, token=item.token)
+            await store.release("r", item_id, token=item.token, usage=usage if number else None)
         else:
             status = ItemStatus.PENDING if step == "retry" else ItemStatus.CANCELLED
             await store.update_status("r", item_id, status, version=item.version)

@@ -381,6 +381,19 @@ async def test_the_history_of_nothing_is_an_error(open_store: Any) -> None:
             await runs.history(store, "r", "a")
 
 
+async def test_what_was_handed_back_stays_in_the_history_with_its_cost(open_store: Any) -> None:
+    """The log tells what an attempt had cost when it was handed back, and its costs come to those of the item."""
+    async with open_store() as store:
+        await store.create_run("r", kind="test", fingerprint="", asked={})
+        await store.add_items("r", [NewItem(id="a", name="a", position=0)])
+        for spent in (Usage(requests=1, cost=0.1), None, Usage(requests=2, cost=0.2)):
+            (item,) = await store.claim("r", "w1", lease_seconds=60)
+            item = await store.release("r", "a", token=item.token, usage=spent)
+        told = [event.data["usage"] for event in await runs.history(store, "r", "a") if "usage" in event.data]
+        assert sum((Usage(**each) for each in told), Usage()) == item.usage == Usage(requests=3, cost=0.3)
+        assert (await store.get_run("r")).usage == item.usage
+
+
 async def test_a_run_is_deleted_unless_it_is_running(open_store: Any) -> None:
     """It is gone with all that belongs to it; one that is worked on has to be cancelled first."""
     async with open_store() as store:

@@ -121,8 +121,8 @@ class FolderStore:
     async def renew(self, run_id: str, owner: str, *, lease_seconds: float) -> Renewal:
         return await self._change(run_id, lambda state, now: state.renew(owner, lease_seconds=lease_seconds, now=now))
 
-    async def release(self, run_id: str, item_id: str, *, token: int) -> Item:
-        return await self._change(run_id, lambda state, now: state.release(item_id, token=token, now=now))
+    async def release(self, run_id: str, item_id: str, **attempt: Any) -> Item:
+        return await self._change(run_id, lambda state, now: state.release(item_id, now=now, **attempt))
 
     async def update_status(self, run_id: str, item_id: str, status: ItemStatus, **options: Any) -> Item:
         return await self._change(run_id, lambda state, now: state.update_status(item_id, status, now=now, **options))

@@ -184,7 +184,8 @@ completions = on_item(
     "complete_item", "token", outputs=outputs, usage=usages, error=st.none() | errors, data=st.none() | data
 )
 failures = on_item("fail_item", "token", error=errors, usage=usages)
-ends = completions | failures | on_item("release", "token")
+releases = on_item("release", "token", usage=st.none() | usages)
+ends = completions | failures | releases
 increments = calls(
     "increment", counter=st.sampled_from(["seen", "seen", "cost in ¢", "total", "saving", ""]), by=st.integers(-5, 5)
 )
@@ -195,7 +196,7 @@ work = st.one_of(
     claims,
     claims,
     calls("renew", owner=owners, lease_seconds=leases),
-    on_item("release", "token"),
+    releases,
     moves,
     on_item("update_status", "version", status=st.sampled_from([ItemStatus.PENDING, ItemStatus.SAVING])),
     completions,
@@ -247,5 +248,5 @@ housekeeping = st.one_of(
     calls("restore_run", RestoreCall, {"new_id": st.sampled_from([*RUNS, "copy", "copy"])}),
 )
 races = st.lists(work, min_size=2, max_size=3) | st.builds(
-    lambda call, times: [call] * times, claims | completions | increments | moves, st.integers(2, 4)
+    lambda call, times: [call] * times, claims | completions | increments | moves | releases, st.integers(2, 4)
 )

@@ -11,7 +11,7 @@ from typing import Any, Self
 from attrs import define, field
 from store_calls import Call, ItemCall
 
-from cardanalysis._models import NewItem, NewOutput
+from cardanalysis._models import NewItem, NewOutput, Usage
 from cardanalysis._status import MOVES, RUN_MOVES, ItemStatus, RunStatus
 from cardanalysis.testing._store_promises_trial import Snapshot
 
@@ -42,6 +42,11 @@ class ModelItem:
     until: float | None = None
     finished: float | None = None
     kinds: list[str] = field(factory=list)
+    spent: tuple[int | None, ...] = (0, 0, 0)
+
+    def spend(self, usage: Usage | None) -> None:
+        now, more = self.spent, spent(usage or Usage())
+        self.spent = tuple(None if a is None or b is None else a + b for a, b in zip(now, more, strict=True))
 
     def change(self, status: str, **values: Any) -> None:
         self.status, self.version = status, self.version + 1
@@ -78,6 +83,7 @@ class ModelRun:
         for item in held.items:
             made = ModelItem(item.id, item.position, str(item.status), item.version, item.token, item.attempts)
             made.owner, made.until, made.finished = item.owner, item.lease_until, seconds(item.finished_at)
+            made.spent = spent(item.usage)
             made.kinds = [output.kind for output in held.outputs if output.item_id == item.id]
             model.items[item.id] = made
         return model
@@ -125,8 +131,9 @@ class ModelRun:
         self.events += 1
         return item
 
-    def do_release(self, call: Any, now: float) -> Any:
+    def do_release(self, call: Any, now: float, *, usage: Any) -> Any:
         item = self._held(call)
+        item.spend(usage)
         item.leave("pending", attempts=item.attempts - 1)
         return "pending"
 
@@ -145,6 +152,7 @@ class ModelRun:
         if call.off == 0 and self.items[call.item_id].status in RECORDED:
             return REPEATED
         item = self._held(call)
+        item.spend(usage)
         item.leave("partial" if error else "completed", now, kinds=[output.kind for output in outputs])
         return item.status
 
@@ -152,6 +160,7 @@ class ModelRun:
         if call.off == 0 and self.items[call.item_id].status in RECORDED:
             return REPEATED
         item = self._held(call)
+        item.spend(usage)
         item.leave("partial" if item.kinds else "failed", now)
         return item.status
 
@@ -188,6 +197,11 @@ class ModelRun:
     def do_events(self, call: Any, now: float, *, after: int, limit: int | None) -> Any:
         demand(limit is None or limit >= 0, "invalid_value")
         return list(range(max(after, 0) + 1, self.events + 1))[:limit]
+
+
+def spent(usage: Usage) -> tuple[int | None, ...]:
+    """Of a usage what random calls set: requests, tokens, and the cost in billionths."""
+    return usage.requests, usage.input_tokens, None if usage.cost is None else round(usage.cost * 1e9)
 
 
 def seconds(time: Any) -> float | None:

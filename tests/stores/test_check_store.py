@@ -14,7 +14,7 @@ from anyio.lowlevel import checkpoint
 from attrs import evolve
 
 from cardanalysis import MemoryStore
-from cardanalysis._models import Event, Item, Output, Renewal, Run
+from cardanalysis._models import Event, Item, Output, Renewal, Run, Usage
 from cardanalysis._status import ItemStatus, RunStatus
 from cardanalysis.stores import RunState
 from cardanalysis.stores import _changes as changes
@@ -385,17 +385,56 @@ def without_fencing(finish: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def counting_the_attempt(release: Callable[..., Any]) -> Callable[..., Any]:
-    def spoiled(item: Item, *, token: int) -> changes.Change:
-        change = release(item, token=token)
+    def spoiled(item: Item, **options: Any) -> changes.Change:
+        change = release(item, **options)
         return evolve(change, item=evolve(change.item, attempts=item.attempts))
 
     return spoiled
 
 
 def with_tokens_that_fall(release: Callable[..., Any]) -> Callable[..., Any]:
-    def spoiled(item: Item, *, token: int) -> changes.Change:
-        change = release(item, token=token)
+    def spoiled(item: Item, **options: Any) -> changes.Change:
+        change = release(item, **options)
         return evolve(change, item=evolve(change.item, token=0))
+
+    return spoiled
+
+
+def for_nothing(release: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda item, **options: release(item, **{**options, "usage": None})
+
+
+def at_the_items_cost(release: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda item, **options: evolve(release(item, **options), usage=changes.NO_USAGE)
+
+
+def of_what_was_spent_last(release: Callable[..., Any]) -> Callable[..., Any]:
+    def spoiled(item: Item, **options: Any) -> changes.Change:
+        change = release(item, **options)
+        return evolve(change, item=evolve(change.item, usage=options["usage"] or changes.NO_USAGE))
+
+    return spoiled
+
+
+def without_a_word(release: Callable[..., Any]) -> Callable[..., Any]:
+    def spoiled(item: Item, **options: Any) -> changes.Change:
+        change = release(item, **options)
+        return evolve(change, data={name: value for name, value in change.data.items() if name != "usage"})
+
+    return spoiled
+
+
+def guessing_costs(release: Callable[..., Any]) -> Callable[..., Any]:
+    def spoiled(item: Item, *, usage: Usage | None, **options: Any) -> changes.Change:
+        return release(item, usage=evolve(usage, cost=usage.cost or 0.0) if usage else None, **options)
+
+    return spoiled
+
+
+def telling_of_nothing(release: Callable[..., Any]) -> Callable[..., Any]:
+    def spoiled(item: Item, **options: Any) -> changes.Change:
+        change = release(item, **options)
+        return evolve(change, data={"usage": {}, **change.data})
 
     return spoiled
 
@@ -465,6 +504,13 @@ def whatever_its_status(is_stale: Callable[..., bool]) -> Callable[..., bool]:
         ("fail", without_fencing, "a_late_repeat_is_refused"),
         ("release", counting_the_attempt, "a_release_hands_back"),
         ("release", with_tokens_that_fall, "tokens_rise_and_never_fall"),
+        ("release", for_nothing, "what_a_release_had_cost_is_kept"),
+        ("release", at_the_items_cost, "what_a_release_had_cost_is_kept"),
+        ("release", of_what_was_spent_last, "what_a_release_had_cost_is_kept"),
+        ("release", without_a_word, "what_a_release_had_cost_is_kept"),
+        ("release", telling_of_nothing, "a_release_that_cost_nothing_adds_nothing"),
+        ("release", guessing_costs, "an_unknown_cost_of_a_release_stays_unknown"),
+        ("release", without_fencing, "what_is_over_costs_nothing_more"),
         ("complete", recording_twice, "an_outcome_is_recorded_once"),
         ("move", keeping_the_error, "a_retry_begins_anew"),
         ("tally", without_the_item, "counters_are_right_after_every_step"),

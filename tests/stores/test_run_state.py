@@ -30,10 +30,11 @@ def state() -> RunState:
     made = RunState.create("run", kind="test", fingerprint="f", asked={"n": [1, None], "text": "Größe\u2028"}, now=NOW)
     made.update_run(RunStatus.RUNNING, version=1, now=NOW)
     made.add_items([NewItem(id=each, name=each, position=n // 2) for n, each in enumerate("edcba")], now=NOW)
-    one, two, _ = made.claim("w1", lease_seconds=60, limit=3, now=NOW + 1)
+    one, two, _, back = made.claim("w1", lease_seconds=60, limit=4, now=NOW + 1)
     outputs = [NewOutput(kind="cards", data={"title": "\ud800 x"}), NewOutput(kind="notes", data={"n": 1.5})]
     made.complete_item(one.id, token=one.token, outputs=outputs, usage=USAGE, error=ERROR, now=NOW + 2)
     made.fail_item(two.id, token=two.token, error=ERROR, usage=USAGE, now=NOW + 3)
+    made.release(back.id, token=back.token, usage=USAGE, now=NOW + 3)
     made.increment("seen", -2)
     made.append_event("told", item_id="a", data={"x": {}}, now=NOW + 4)
     return made
@@ -125,7 +126,10 @@ REFUSED: dict[str, Callable[[RunState], object]] = {
     "claim by nobody": lambda s: s.claim("", lease_seconds=1, now=NOW),
     "claim of less than none": lambda s: s.claim("w2", lease_seconds=1, limit=-1, now=NOW),
     "renew for ever": lambda s: s.renew("w1", lease_seconds=math.inf, now=NOW),
-    "release under an old claim": lambda s: s.release("b", token=0, now=NOW),
+    "release under an old claim": lambda s: s.release("b", token=0, usage=USAGE, now=NOW),
+    "release with more than can be counted": lambda s: s.release(
+        "b", token=1, usage=Usage(input_tokens=2**63 - 1), now=NOW
+    ),
     "update_status to where it cannot go": lambda s: s.update_status("a", ItemStatus.SAVING, version=1, now=NOW),
     "complete_item with an output that is no JSON": lambda s: s.complete_item(
         "c",

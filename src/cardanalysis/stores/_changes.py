@@ -110,10 +110,14 @@ def claim(item: Item, owner: str, *, lease_seconds: float, now: float) -> Change
     return _moved(item, claimed)
 
 
-def release(item: Item, *, token: int) -> Change:
-    """A claimed item, handed back unfinished."""
+def release(item: Item, *, token: int, usage: Usage | None) -> Change:
+    """A claimed item, handed back unfinished, with what the attempt had cost."""
     _check_claim(item, token)
-    return _moved(item, _without_claim(item, status=ItemStatus.PENDING, attempts=item.attempts - 1, started_at=None))
+    back: dict[str, Any] = {"status": ItemStatus.PENDING, "attempts": item.attempts - 1, "started_at": None}
+    if usage is None or usage == NO_USAGE:
+        return _moved(item, _without_claim(item, **back))
+    spent = _without_claim(item, **back, usage=item.usage + usage)
+    return _moved(item, spent, data={"usage": _told(usage)}, usage=usage)
 
 
 def move(item: Item, status: ItemStatus, *, version: int, now: float) -> Change:
@@ -168,8 +172,12 @@ def _finish(
         return None
     _check_claim(item, token)
     done = _without_claim(item, status=status, error=error, usage=item.usage + usage, finished_at=at(now))
-    told = {name: getattr(usage, name) for name in _USAGE_NAMES}
-    return _moved(item, done, data={**data, "usage": told}, usage=usage)
+    return _moved(item, done, data={**data, "usage": _told(usage)}, usage=usage)
+
+
+def _told(usage: Usage) -> dict[str, Any]:
+    """A usage as events tell it."""
+    return {name: getattr(usage, name) for name in _USAGE_NAMES}
 
 
 _USAGE_NAMES = tuple(attribute.name for attribute in fields(Usage))

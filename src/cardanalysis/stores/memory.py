@@ -124,11 +124,11 @@ class MemoryStore:
         with self._lock:
             return self._state(run_id).renew(owner, lease_seconds=lease_seconds, now=self._clock())
 
-    async def release(self, run_id: str, item_id: str, *, token: int) -> Item:
+    async def release(self, run_id: str, item_id: str, *, token: int, usage: Usage | None = None) -> Item:
         """See `cardanalysis.abc.Store.release`."""
         await checkpoint()
         with self._lock:
-            return self._state(run_id).release(item_id, token=token, now=self._clock())
+            return self._state(run_id).release(item_id, token=token, usage=usage, now=self._clock())
 
     async def update_status(self, run_id: str, item_id: str, status: ItemStatus, *, version: int) -> Item:
         """See `cardanalysis.abc.Store.update_status`."""

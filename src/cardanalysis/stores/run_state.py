@@ -210,9 +210,9 @@ class RunState:
             self._items[item.id] = evolve(item, lease_until=now + lease_seconds)
         return Renewal(held=frozenset(item.id for item in held), stop=self._run.status is RunStatus.CANCELLED)
 
-    def release(self, item_id: str, *, token: int, now: float) -> Item:
+    def release(self, item_id: str, *, token: int, now: float, usage: Usage | None = None) -> Item:
         """See `cardanalysis.abc.Store.release`."""
-        change = changes.release(self.get_item(item_id), token=token)
+        change = changes.release(self.get_item(item_id), token=token, usage=usage)
         self._apply([change], now)
         return change.item
 

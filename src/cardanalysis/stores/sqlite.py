@@ -236,9 +236,9 @@ class SQLiteStore:
 
         return await self._write(work)
 
-    async def release(self, run_id: str, item_id: str, *, token: int) -> Item:
+    async def release(self, run_id: str, item_id: str, *, token: int, usage: Usage | None = None) -> Item:
         """See `cardanalysis.abc.Store.release`."""
-        return await self._change_item(run_id, item_id, lambda item, _: changes.release(item, token=token))
+        return await self._change_item(run_id, item_id, lambda item, _: changes.release(item, token=token, usage=usage))
 
     async def update_status(self, run_id: str, item_id: str, status: ItemStatus, *, version: int) -> Item:
         """See `cardanalysis.abc.Store.update_status`."""

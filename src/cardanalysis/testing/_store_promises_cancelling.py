@@ -13,6 +13,7 @@ from .._status import ItemStatus, RunStatus
 from ._store_promises_trial import (
     CANCELLED_AFTER,
     LEASE_SECONDS,
+    USAGE,
     Promises,
     Snapshot,
     StoreMaker,
@@ -36,7 +37,7 @@ _CALLS: Final[Mapping[str, Callable[[Trial, Item], Awaitable[object]]]] = {
     "add_items": lambda t, _: t.add("d", "c", "b", "a"),
     "claim": lambda t, _: t.claim(2, owner="w2"),
     "renew": lambda t, _: t.store.renew(t.run_id, "w1", lease_seconds=9 * LEASE_SECONDS),
-    "release": lambda t, claimed: t.release(claimed),
+    "release": lambda t, claimed: t.release(claimed, usage=USAGE),
     "update_status": lambda t, claimed: t.move(claimed, ItemStatus.ANALYZING),
     "complete_item": lambda t, claimed: t.complete(claimed, cards("x", "y")),
     "fail_item": lambda t, claimed: t.fail(claimed),

@@ -12,6 +12,7 @@ from .._owner import is_dead, new_owner
 from .._status import ACTIVE, ItemStatus, RunStatus
 from ._store_promises_trial import (
     LEASE_SECONDS,
+    USAGE,
     Promises,
     StoreMaker,
     Trial,
@@ -228,11 +229,12 @@ async def one_claim_has_one_outcome(make_store: StoreMaker) -> None:
     async with trial(make_store, "a") as t:
         claimed = await t.take("a")
         last = (await t.run()).last_event
-        calls = [partial(t.complete, claimed, cards("x")), partial(t.fail, claimed), partial(t.release, claimed)]
-        results = await at_once(*calls * 3)
+        back = partial(t.release, claimed, usage=USAGE)
+        results = await at_once(*[partial(t.complete, claimed, cards("x")), partial(t.fail, claimed), back] * 3)
         wrong = [each for each in results if isinstance(each, Exception) and not isinstance(each, LeaseLost)]
         equal(wrong, [], "Errors other than LeaseLost")
         equal(len(await t.events(last)), 1, "Events")
+        equal((await t.run()).usage, USAGE, "The run's usage, of one outcome")
         await t.check_sums("after a race for the outcome")
 
 

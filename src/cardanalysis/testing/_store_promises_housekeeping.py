@@ -20,6 +20,7 @@ from ._store_promises_trial import (
     CANCELLED_AFTER,
     LEASE_SECONDS,
     MISSING,
+    USAGE,
     NotOffered,
     Promises,
     Snapshot,
@@ -295,6 +296,7 @@ async def _rich(t: Trial) -> Snapshot:
         await t.bring_to(status, status)
     await t.complete(await t.take("retried"), [*cards("r", "s"), *cards("n", kind="notes")], error=MISSING)
     await t.move(await t.item("retried"), ItemStatus.PENDING)
+    await t.release(await t.take("retried"), usage=USAGE)
     await t.store.increment(t.run_id, "n", -3)
     await t.store.append_event(t.run_id, "told", item_id="tail", data={"n": [1.5]})
     t.clock.advance(1)
@@ -356,7 +358,7 @@ async def work_goes_on_in_a_restored_run(make_store: StoreMaker) -> None:
         equal((await copy.store.renew("copy", "w1", lease_seconds=9)).held, {"analyzing", "saving"}, "What is held")
         taken = await copy.claim(9, owner="w2")
         equal(ids(taken), ["pending", "retried", "tail"], "What is claimed")
-        equal([(item.attempts, item.token) for item in taken], [(1, 1), (2, 2), (1, 1)], "Attempts and tokens")
+        equal([(item.attempts, item.token) for item in taken], [(1, 1), (2, 3), (1, 1)], "Attempts and tokens")
         await copy.complete(taken[1], cards("again"))
         outputs = await copy.store.outputs("copy", item_id="retried")
         equal(titles(outputs), ["again"], "The outputs of the retry")

@@ -8,7 +8,7 @@ from typing import Any
 from anyio import Lock
 from attrs import asdict, evolve
 
-from .._errors import InvalidValue
+from .._errors import InvalidValue, LeaseLost
 from .._models import Item, NewOutput, Usage
 from .._status import ItemStatus, RunStatus
 from ._store_promises_trial import (
@@ -196,7 +196,8 @@ async def many_small_costs_add_up(make_store: StoreMaker) -> None:
         await t.add(*[f"i{number:02}" for number in range(30)])
         claimed = await t.claim(30)
         usages = [Usage(requests=1, cost=0.000_001 * (n + 1)) for n in range(30)]
-        await all_at_once(*[partial(t.fail, item, usage=usages[n]) for n, item in enumerate(claimed)])
+        ways = (t.complete, t.fail, t.release)
+        await all_at_once(*[partial(ways[n % 3], item, usage=usages[n]) for n, item in enumerate(claimed)])
         equal((await t.run()).usage, Usage(requests=30, cost=0.000_465), "The run's usage")
 
 
@@ -211,6 +212,66 @@ async def an_unknown_cost_stays_unknown(make_store: StoreMaker) -> None:
         now = await t.check_sums("after an unknown cost")
         equal(now.run.usage, Usage(requests=2, cost=None), "The run's usage")
         equal(now.items[1].usage.cost, 0.5, "The cost of the other item")
+
+
+@PROMISES.add
+async def what_a_release_had_cost_is_kept(make_store: StoreMaker) -> None:
+    """What an attempt had cost when it was handed back is added to the item's and the run's usage, every time."""
+    async with trial(make_store, "a", "b") as t:
+        await t.complete(await t.take("b"), usage=Usage(requests=1, cost=0.7))
+        total = Usage()
+        for spent in (Usage(requests=1, input_tokens=7, cost=0.1), Usage(output_tokens=3, cost=0.2), USAGE):
+            claimed, last, total = await t.take("a"), (await t.run()).last_event, total + spent
+            back = await t.release(claimed, usage=spent)
+            equal((back.status, back.attempts, back.usage), (ItemStatus.PENDING, 0, total), "The released item")
+            equal(await t.item(), back, "get_item after the release")
+            equal([event.data.get("usage") for event in await t.events(last)], [asdict(spent)], "What the log tells")
+            now = await t.check_sums("after a release")
+            equal(now.run.usage, total + Usage(requests=1, cost=0.7), "The run's usage")
+        done = await t.complete(await t.take("a"), usage=Usage(requests=1, cost=0.5))
+        equal(done.usage, total + Usage(requests=1, cost=0.5), "The usage of the item when it is done")
+        await t.check_sums("after the completion")
+
+
+@PROMISES.add
+async def a_release_that_cost_nothing_adds_nothing(make_store: StoreMaker) -> None:
+    """A release without a usage, or with one of nothing, changes no usage, and its event tells none."""
+    async with trial(make_store, "a") as t:
+        await t.release(await t.take("a"), usage=USAGE)
+        for nothing in (None, Usage()):
+            claimed, last = await t.take("a"), (await t.run()).last_event
+            equal((await t.release(claimed, usage=nothing)).usage, USAGE, "The item's usage")
+            equal(["usage" in event.data for event in await t.events(last)], [False], "Whether the log tells a usage")
+        claimed = await t.take("a")
+        equal((await t.store.release("run", "a", token=claimed.token)).usage, USAGE, "The usage where none is named")
+        equal((await t.check_sums("after releases")).run.usage, USAGE, "The run's usage")
+
+
+@PROMISES.add
+async def an_unknown_cost_of_a_release_stays_unknown(make_store: StoreMaker) -> None:
+    """Once an attempt was handed back whose cost is unknown, so is that of the item and of the run."""
+    async with trial(make_store, "a", "b") as t:
+        back = await t.release(await t.take("a"), usage=Usage(cost=None))
+        equal(back.usage, Usage(cost=None), "The usage of the released item")
+        await t.release(await t.take("a"), usage=Usage(requests=1, cost=0.5))
+        await t.release(await t.take("b"), usage=Usage(requests=1, cost=0.5))
+        now = await t.check_sums("after an unknown cost")
+        equal([item.usage.cost for item in now.items], [None, 0.5], "The costs of the items")
+        equal(now.run.usage, Usage(requests=2, cost=None), "The run's usage")
+
+
+@PROMISES.add
+async def what_is_over_costs_nothing_more(make_store: StoreMaker) -> None:
+    """A release with a usage under a claim that is over raises LeaseLost, and adds nothing to any usage."""
+    async with trial(make_store, "a") as t:
+        first = await t.take("a")
+        await t.release(first, usage=USAGE)
+        await t.refuses(LeaseLost, "A second release", t.release, first, usage=USAGE)
+        second = await t.take("a")
+        await t.refuses(LeaseLost, "A release under the old claim", t.release, first, usage=USAGE)
+        await t.complete(second, usage=USAGE)
+        await t.refuses(LeaseLost, "A release after the outcome", t.release, second, usage=USAGE)
+        equal((await t.check_sums("after late releases")).run.usage, USAGE + USAGE, "The run's usage")
 
 
 @PROMISES.add
@@ -255,6 +316,8 @@ async def counters_are_right_after_every_step(make_store: StoreMaker) -> None:
             await t.check_sums(f"when new{n} is {status}")
         await t.release(await t.take("a"))
         await t.check_sums("after a release")
+        await t.release(await t.take("a"), usage=USAGE)
+        await t.check_sums("after a release that had cost something")
         await t.complete(await t.take("a"), cards("x"), error=MISSING)
         await t.check_sums("after a partial completion")
         await t.move(await t.item("a"), ItemStatus.PENDING)
@@ -344,6 +407,7 @@ async def events_tell_what_happened(make_store: StoreMaker) -> None:
         await t.add("a")
         await t.set_run(RunStatus.RUNNING)
         await t.release(await t.take("a"))
+        await t.release(await t.take("a"), usage=USAGE)
         await t.fail(await t.take("a"))
         await t.move(await t.item(), ItemStatus.PENDING)
         item = await t.move(await t.take("a"), ItemStatus.ANALYZING)
@@ -356,6 +420,8 @@ async def events_tell_what_happened(make_store: StoreMaker) -> None:
         moves: list[tuple[str, str, int, dict[str, Any]]] = [
             ("pending", "loading", 1, {}),
             ("loading", "pending", 1, {}),
+            ("pending", "loading", 1, {}),
+            ("loading", "pending", 1, {"usage": cost}),
             ("pending", "loading", 1, {}),
             ("loading", "failed", 1, {"error": asdict(BROKEN), "usage": cost}),
             ("failed", "pending", 1, {}),

@@ -247,16 +247,16 @@ class Trial:
         """Record under the claim that an item was read with that it has no result."""
         return await self.store.fail_item(self.run_id, item.id, token=item.token, error=BROKEN, usage=usage)
 
-    async def release(self, item: Item) -> Item:
-        """Hand an item back."""
-        return await self.store.release(self.run_id, item.id, token=item.token)
+    async def release(self, item: Item, *, usage: Usage | None = None) -> Item:
+        """Hand an item back under the claim that it was read with."""
+        return await self.store.release(self.run_id, item.id, token=item.token, usage=usage)
 
     async def refuses_to_finish(self, claimed: Item, what: str) -> None:
         """Check that a claim can neither complete, fail nor release its item."""
         for way, call in (
             ("completing", partial(self.complete, claimed, cards("late"))),
             ("failing", partial(self.fail, claimed)),
-            ("handing back", partial(self.release, claimed)),
+            ("handing back", partial(self.release, claimed, usage=USAGE)),
         ):
             error = await self.refuses(LeaseLost, f"{way} {what}", call)
             named = (error.run_id, error.item_id, error.token)
@@ -313,7 +313,7 @@ class Trial:
             return await raises(error, what, call, *args, **options)
 
     async def check_sums(self, when: str) -> Snapshot:
-        """Check counters, usage and sequence numbers against a recount."""
+        """Check counters, usage and sequence numbers against a recount, and usage also against what the log tells."""
         now = await self.snapshot()
         wanted = Counter(str(item.status) for item in now.items)
         wanted.update(output.kind for output in now.outputs)
@@ -321,10 +321,16 @@ class Trial:
         names = {*wanted, *ItemStatus}
         equal(pick(now.run.counters, names), pick(wanted, names), f"The counters {when}")
         equal(now.run.usage, sum((item.usage for item in now.items), Usage()), f"The run's usage {when}")
+        equal(sum(map(_told, now.events), Usage()), now.run.usage, f"The usage that the events tell {when}")
         numbers = [event.sequence for event in now.events]
         equal(numbers, list(range(1, len(numbers) + 1)), f"The sequence numbers {when}")
         equal(now.run.last_event, len(numbers), f"last_event {when}")
         return now
+
+
+def _told(event: Event) -> Usage:
+    """What an event says was spent."""
+    return Usage(**event.data.get("usage", {})) if event.type == "item_status" else Usage()
 
 
 @asynccontextmanager
