@@ -42,7 +42,7 @@ default_role = "py:obj"
 nitpick_ignore_regex = [
     ("py:obj", r".*"),
     # Other people's names: to link them, their indexes would have to be fetched.
-    ("py:class", r"(anyio|collections\.abc|contextlib|datetime|os|pathlib|types)\..*"),
+    ("py:class", r"(anyio|collections\.abc|contextlib|datetime|os|pathlib|random|types)\..*"),
     # Type variables, and what a Reply holds, which its constructors make.
     ("py:class", r"cardanalysis\.(_convert\._T|testing\._replies\..*)"),
 ]

@@ -23,6 +23,7 @@ from cardanalysis._errors import (
     ItemNotFound,
     LeaseLost,
     RunNotFound,
+    RunStopped,
     StoreError,
     VersionConflict,
 )
@@ -61,6 +62,7 @@ CASES: list[tuple[CardAnalysisError, str, dict[str, object], list[str]]] = [
         {"run_id": "r1", "item_id": "a1"},
         ["'r1'", "'a1'", "store.items(run_id)"],
     ),
+    (RunStopped("max_cost is reached.", code="max_cost"), "max_cost", {}, ["max_cost is reached."]),
     (
         VersionConflict("item 'a1'", expected=2, current=3),
         "version_conflict",

@@ -36,7 +36,6 @@ NAMES = [
     "Item",
     "ItemError",
     "ItemStatus",
-    "LeaseLost",
     "Loader",
     "Location",
     "MemoryStore",
@@ -47,6 +46,7 @@ NAMES = [
     "Run",
     "RunNotFound",
     "RunStatus",
+    "RunStopped",
     "SQLiteStore",
     "Store",
     "StoreError",
@@ -168,12 +168,14 @@ def test_the_lazy_table_and_the_imports_for_checkers_agree() -> None:
 
 ANALYZE_CARDS = """(
     uploads, store, limit=2, *, analyzer=None, run_id=None, on_event=None, item_timeout=900.0, max_cards=20,
-    context=None, loader=None, retry_failed=False, reuse=False, accept_changes=False, lease_seconds=60.0, collect=True
+    context=None, loader=None, max_cost=None, run_timeout=None, mode='direct', retry_failed=False, reuse=False,
+    accept_changes=False, lease_seconds=60.0, collect=True
 )"""
 
 RETRY_FAILED = """(
     store, run_id, uploads, limit=2, *, analyzer=None, on_event=None, item_timeout=900.0, max_cards=20, context=None,
-    loader=None, reuse=False, accept_changes=False, lease_seconds=60.0, collect=True
+    loader=None, max_cost=None, run_timeout=None, mode='direct', reuse=False, accept_changes=False,
+    lease_seconds=60.0, collect=True
 )"""
 
 
@@ -200,6 +202,13 @@ def shape(function: Callable[..., Any]) -> str:
         (cardanalysis.Analyzer.analyze, "(self, document, request, /)"),
         (cardanalysis.Loader.load, "(self, upload, /)"),
         (abc.OpenableAnalyzer.open, "(self)"),
+        (abc.BatchAnalyzer.open_batches, "(self, journal, /)"),
+        (abc.BatchSession.cancel, "(self)"),
+        (abc.WorkContext.report, "(self, type, data, /)"),
+        (abc.WorkContext.untimed, "(self)"),
+        (abc.WorkContext.aside, "(self)"),
+        (abc.WorkContext.reserve, "(self, dollars, /)"),
+        (abc.Reservation.settle, "(self, dollars, /)"),
         (abc.Described.describe, "(self)"),
         (runs.cancel_run, "(store, run_id, *, reason='It was cancelled.')"),
         (runs.delete_run, "(store, run_id)"),
@@ -227,7 +236,7 @@ STORE = {
     "get_item": "(self, run_id, item_id)",
     "claim": "(self, run_id, owner, *, lease_seconds, limit=1, item_ids=None)",
     "renew": "(self, run_id, owner, *, lease_seconds)",
-    "release": "(self, run_id, item_id, *, token)",
+    "release": "(self, run_id, item_id, *, token, usage=None)",
     "update_status": "(self, run_id, item_id, status, *, version)",
     "complete_item": "(self, run_id, item_id, *, token, outputs, usage, error=None, data=None)",
     "fail_item": "(self, run_id, item_id, *, token, error, usage)",
@@ -290,8 +299,8 @@ def test_the_main_call_is_a_coroutine_function() -> None:
 
 
 FIELDS = {
-    cardanalysis.Analysis: "cards usage notes",
-    cardanalysis.AnalysisRequest: "max_cards context",
+    cardanalysis.Analysis: "cards usage notes missing requests",
+    cardanalysis.AnalysisRequest: "max_cards context shared_context work",
     cardanalysis.Block: "kind text location level cells columns",
     cardanalysis.Card: """
         title problem target_users current_state desired_outcomes constraints systems priority impact evidence

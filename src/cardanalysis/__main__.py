@@ -96,6 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--analyzer", choices=("claude", "outline"), help="default: claude if there is an API key")
     parser.add_argument("--model", help="Claude model (default: a current mid-priced one)")
     parser.add_argument("--max-cards", type=int, default=20, metavar="N", help="cards per upload at most (default: 20)")
+    parser.add_argument("--max-cost", type=float, metavar="USD", help="dollars that the run may cost (default: any)")
+    parser.add_argument("--batch", action="store_true", help="at half the price, in up to a day")
     parser.add_argument(
         "--run", metavar="ID", help="name of the run (default: made from the question and the documents)"
     )
@@ -123,6 +125,8 @@ async def _analyze(options: argparse.Namespace) -> Run:
             run_id=run_id,
             on_event=Progress(sys.stderr, len(uploads)),
             max_cards=options.max_cards,
+            max_cost=options.max_cost,
+            mode="batch" if options.batch else "direct",
             retry_failed=options.retry_failed,
             reuse=True,
             accept_changes=options.accept_changes,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, move_on_after, to_thread
+from attrs import field, frozen
 
 from ._arguments import (
     as_limiter,
@@ -21,18 +22,36 @@ from ._arguments import (
     check_store,
     check_uploads,
 )
+from ._budget import Budget, check_max_cost
 from ._card_work import CARDS, KIND, CardWork, Earlier
 from ._convert import from_dict
 from ._documents import Upload, UploadContext
 from ._engine import Engine
 from ._entries import entries_of, to_retry
-from ._errors import ConfigurationError
+from ._errors import ConfigurationError, RunStopped
+from ._journal import RunJournal
 from ._models import AnalysisRequest, Card, Run
 from ._status import RunStatus
+from ._validators import one_of
 from ._watch import EventCallback, Watch
-from .abc import Analyzer, Described, Loader, OpenableAnalyzer, Store
+from ._work import Journal
+from .abc import Analyzer, BatchAnalyzer, BatchSession, Described, Loader, OpenableAnalyzer, Store
 
 __all__ = ["analyze_cards", "load_run", "retry_failed"]
+
+Mode = Literal["direct", "batch"]
+
+
+def _item_timeout(value: float | None) -> float | None:
+    return None if value is None else as_seconds(value, "item_timeout")
+
+
+def _run_timeout(value: float | None) -> float | None:
+    return None if value is None else as_seconds(value, "run_timeout")
+
+
+def _lease_seconds(value: float) -> float:
+    return as_seconds(value, "lease_seconds")
 
 
 async def analyze_cards(
@@ -47,6 +66,9 @@ async def analyze_cards(
     max_cards: int = 20,
     context: UploadContext | None = None,
     loader: Loader | None = None,
+    max_cost: float | None = None,
+    run_timeout: float | None = None,
+    mode: Mode = "direct",
     retry_failed: bool = False,
     reuse: bool = False,
     accept_changes: bool = False,
@@ -70,11 +92,16 @@ async def analyze_cards(
         run_id: Names the run. A new name, or none, begins a run; a known one resumes it.
         on_event: Called with every event of the run from now on, in order. It may be a coroutine function; what it
             raises is logged and does not hurt the run.
-        item_timeout: Seconds that one upload may take from loading to its cards, or None. An analyzer that blocks the
-            event loop cannot be interrupted.
+        item_timeout: Seconds that one upload may take from loading to its cards, or None. Time that it is held back for
+            a rate limit, or stands aside between two attempts, does not count. An analyzer that blocks the event loop
+            cannot be interrupted.
         max_cards: The most cards wanted from one upload.
         context: What is known about every upload that has no context of its own.
         loader: Turns uploads into documents. The default reads text, Markdown, CSV and TSV.
+        max_cost: US dollars that the run may cost in all, whoever works on it; None for any. What a request costs at
+            worst is put aside before it is sent, so that the bill cannot pass it. What the run cost before counts.
+        run_timeout: Seconds that this call may take, or None. What is in work then is given up and stays pending.
+        mode: ``direct``, or ``batch`` for the Message Batches of the API: half the price, and up to a day to wait.
         retry_failed: Do those uploads again that failed or are partial.
         reuse: Take the result of an upload that was completed in an earlier run of this store, where nothing else was
             ever asked, without loading it and without a request. The name must have the same ending, and a media type
@@ -92,26 +119,27 @@ async def analyze_cards(
     Raises:
         ConfigurationError: An argument, the API key or the model is wrong, another question is asked than the run was
             begun with, or the store is not made for `reuse`. Bad arguments are told before anything is stored.
+        RunStopped: The run reached `max_cost` or `run_timeout`. The same call with more of it goes on.
         StoreError: The store failed.
         Exception: Whatever the iterable raised; what was in work is finished first.
     """
-    return await _run(
-        uploads,
-        store,
-        limit,
+    options = _Options(
         analyzer=analyzer,
-        run_id=_new_run_id() if run_id is None else check_run_id(run_id),
         on_event=on_event,
         item_timeout=item_timeout,
         max_cards=max_cards,
         context=context,
         loader=loader,
+        max_cost=max_cost,
+        run_timeout=run_timeout,
+        mode=mode,
         retry="too" if retry_failed else "no",
         reuse=reuse,
         accept_changes=accept_changes,
         lease_seconds=lease_seconds,
         collect=collect,
     )
+    return await _run(uploads, store, limit, _new_run_id() if run_id is None else check_run_id(run_id), options)
 
 
 async def retry_failed(
@@ -126,6 +154,9 @@ async def retry_failed(
     max_cards: int = 20,
     context: UploadContext | None = None,
     loader: Loader | None = None,
+    max_cost: float | None = None,
+    run_timeout: float | None = None,
+    mode: Mode = "direct",
     reuse: bool = False,
     accept_changes: bool = False,
     lease_seconds: float = 60.0,
@@ -148,6 +179,9 @@ async def retry_failed(
         max_cards: The most cards wanted from one upload.
         context: What is known about every upload that has no context of its own.
         loader: Turns uploads into documents.
+        max_cost: US dollars that the run may cost in all, earlier attempts included; None for any.
+        run_timeout: Seconds that this call may take, or None.
+        mode: ``direct`` or ``batch``.
         reuse: Take results of other runs.
         accept_changes: Go on even if something else is asked than before.
         lease_seconds: How long an upload stays reserved for this process if it dies unnoticed.
@@ -159,91 +193,119 @@ async def retry_failed(
     Raises:
         RunNotFound: There is none of that id.
         ConfigurationError: As from `cardanalysis.analyze_cards`.
+        RunStopped: The run reached `max_cost` or `run_timeout`.
         StoreError: The store failed.
     """
     check_store(store)
     await store.get_run(check_run_id(run_id))
-    return await _run(
-        uploads,
-        store,
-        limit,
+    options = _Options(
         analyzer=analyzer,
-        run_id=run_id,
         on_event=on_event,
         item_timeout=item_timeout,
         max_cards=max_cards,
         context=context,
         loader=loader,
+        max_cost=max_cost,
+        run_timeout=run_timeout,
+        mode=mode,
         retry="only",
         reuse=reuse,
         accept_changes=accept_changes,
         lease_seconds=lease_seconds,
         collect=collect,
     )
+    return await _run(uploads, store, limit, run_id, options)
+
+
+@frozen(kw_only=True)
+class _Options:
+    """How a run is to be done, checked; see `analyze_cards`."""
+
+    analyzer: Analyzer | None
+    on_event: EventCallback | None
+    item_timeout: float | None = field(converter=_item_timeout)
+    max_cards: int
+    context: UploadContext | None
+    loader: Loader | None
+    max_cost: float | None = field(converter=check_max_cost)
+    run_timeout: float | None = field(converter=_run_timeout)
+    mode: Mode = field(validator=one_of("direct", "batch"))
+    retry: Literal["no", "too", "only"]
+    reuse: bool
+    accept_changes: bool
+    lease_seconds: float = field(converter=_lease_seconds)
+    collect: bool
 
 
 async def _run(
     uploads: Iterable[Upload] | AsyncIterable[Upload],
     store: Store,
     limit: int | CapacityLimiter,
-    *,
-    analyzer: Analyzer | None,
     run_id: str,
-    on_event: EventCallback | None,
-    item_timeout: float | None,
-    max_cards: int,
-    context: UploadContext | None,
-    loader: Loader | None,
-    retry: Literal["no", "too", "only"],
-    reuse: bool,
-    accept_changes: bool,
-    lease_seconds: float,
-    collect: bool,
+    options: _Options,
 ) -> Run:
     limiter = as_limiter(limit)
-    item_timeout = None if item_timeout is None else as_seconds(item_timeout, "item_timeout")
-    lease = as_seconds(lease_seconds, "lease_seconds")
-    request = AnalysisRequest(max_cards=max_cards, context=context)
+    loader = options.loader
+    request = AnalysisRequest(max_cards=options.max_cards, context=options.context)
     check_uploads(uploads)
     check_store(store)
-    check_callable(on_event, "on_event")
+    check_callable(options.on_event, "on_event")
     check_callable(getattr(loader, "load", loader), "loader.load")
-    if reuse:
+    if options.reuse:
         check_housekeeping(store, "reuse=True")
-    chosen = await to_thread.run_sync(_default_analyzer) if analyzer is None else analyzer
-    chosen_loader = _default_loader() if loader is None else loader
-
+    chosen = await to_thread.run_sync(_default_analyzer) if options.analyzer is None else options.analyzer
     check_analyzer(chosen)
 
-    async with _opened(chosen) as ready:
+    journal = RunJournal(store, run_id)
+    async with _opened(chosen, options.mode, journal) as ready:
         asked = _asked(chosen, request, loader)
         run = await store.create_run(
-            run_id, kind=KIND, fingerprint=_digest(asked), asked=asked, accept_change=accept_changes
+            run_id, kind=KIND, fingerprint=_digest(asked), asked=asked, accept_change=options.accept_changes
         )
-        watch = Watch(store, run_id, on_event, after=0 if run.status is RunStatus.QUEUED else run.last_event)
+        budget = Budget(store, run_id, options.max_cost)
+        await budget.begin(run)
+        watch = Watch(store, run_id, options.on_event, after=0 if run.status is RunStatus.QUEUED else run.last_event)
+        journal.changed = watch.changed
         engine = Engine(
             store,
             run_id,
             CardWork(
-                loader=chosen_loader,
+                loader=_default_loader() if loader is None else loader,
                 analyzer=ready,
                 request=request,
-                earlier=Earlier(store, run.fingerprint) if reuse else None,
+                budget=budget,
+                earlier=Earlier(store, run.fingerprint) if options.reuse else None,
             ),
             limiter=limiter,
-            item_timeout=item_timeout,
-            lease_seconds=lease,
-            retry_failed=retry != "no",
+            aside=getattr(ready, "most_waiting", None),
+            item_timeout=options.item_timeout,
+            lease_seconds=options.lease_seconds,
+            retry_failed=options.retry != "no",
             changed=watch.changed,
         )
         try:
-            async with nullcontext() if on_event is None else watch.running():
+            async with nullcontext() if options.on_event is None else watch.running():
                 entries = entries_of(uploads)
-                run = await engine.run(to_retry(store, run_id, entries) if retry == "only" else entries, read=run)
+                if options.retry == "only":
+                    entries = to_retry(store, run_id, entries)
+                run = await _within(options.run_timeout, engine.run(entries, read=run))
+            if run.status is RunStatus.CANCELLED and options.mode == "batch":
+                await cast("BatchSession", ready).cancel()
         except Exception as error:
             error.add_note(f"What was finished is kept. Resume with run_id={run_id!r}.")
             raise
-    return await load_run(store, run_id) if collect else run
+    return await load_run(store, run_id) if options.collect else run
+
+
+async def _within(seconds: float | None, running: Coroutine[Any, Any, Run]) -> Run:
+    """Wait for a run, but not longer than some seconds."""
+    run: Run | None = None
+    with move_on_after(seconds):
+        run = await running
+    if run is None:
+        message = f"The run took longer than run_timeout={seconds} seconds. Resume it with the same call."
+        raise RunStopped(message, code="run_timeout")
+    return run
 
 
 async def load_run(store: Store, run_id: str) -> Run:
@@ -264,7 +326,12 @@ async def load_run(store: Store, run_id: str) -> Run:
     return run.with_results(items, [from_dict(Card, output.data) for output in outputs])
 
 
-def _opened(analyzer: Analyzer) -> AbstractAsyncContextManager[Analyzer]:
+def _opened(analyzer: Analyzer, mode: Mode, journal: Journal) -> AbstractAsyncContextManager[Analyzer]:
+    if mode == "batch":
+        if not isinstance(analyzer, BatchAnalyzer):
+            message = f"The analyzer {analyzer.name} knows no batches. Use mode='direct', or ClaudeAnalyzer."
+            raise ConfigurationError(message, code="no_batches")
+        return analyzer.open_batches(journal)
     return analyzer.open() if isinstance(analyzer, OpenableAnalyzer) else nullcontext(analyzer)
 
 

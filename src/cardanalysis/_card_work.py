@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from pathlib import PurePath
+from typing import Any
 
 from anyio import CancelScope, to_thread
 from attrs import evolve, field, frozen
 
 from ._arguments import check_analysis, check_housekeeping
+from ._budget import Budget
 from ._convert import to_dict
 from ._documents import Document, Upload
-from ._engine import Job, Outcome
 from ._errors import (
     AnalyzerError,
     CardAnalysisError,
@@ -21,11 +22,14 @@ from ._errors import (
     InvalidValue,
     ItemNotFound,
     RunNotFound,
+    RunStopped,
 )
 from ._grounding import Grounding
-from ._models import Analysis, AnalysisRequest, Card, Item, NewOutput
+from ._jobs import Job, Outcome
+from ._models import Analysis, AnalysisRequest, Card, Item, NewOutput, Usage
 from ._redaction import safe_message
 from ._status import ItemStatus
+from ._work import Reservation
 from .abc import Analyzer, Loader, Store
 
 __all__ = ["CARDS", "KIND", "CardWork", "Earlier"]
@@ -46,6 +50,7 @@ class CardWork:
     loader: Loader
     analyzer: Analyzer
     request: AnalysisRequest
+    budget: Budget
     earlier: Earlier | None
 
     async def __call__(self, job: Job[Upload]) -> Outcome:
@@ -54,7 +59,12 @@ class CardWork:
             return outcome
         document = await self._load(upload)
         await job.move(ItemStatus.ANALYZING)
-        request = evolve(self.request, context=upload.context or self.request.context)
+        request = evolve(
+            self.request,
+            context=upload.context or self.request.context,
+            shared_context=upload.context is None and self.request.context is not None,
+            work=_Work(job, self.budget),
+        )
         analysis = await self._analyze(document, request)
         cards, notes = self._within_limit(analysis)
         grounded: list[Card] = []
@@ -68,7 +78,8 @@ class CardWork:
                 for number, card in enumerate(grounded, start=1)
             ],
             usage=analysis.usage,
-            data={"notes": [*document.notes, *notes]},
+            missing=analysis.missing,
+            data=_told(analysis, [*document.notes, *notes]),
         )
 
     async def _load(self, upload: Upload) -> Document:
@@ -86,7 +97,7 @@ class CardWork:
         try:
             analysis = await self.analyzer.analyze(document, request)
         except Exception as error:
-            known = isinstance(error, (ConfigurationError, AnalyzerError, DocumentError))
+            known = isinstance(error, (ConfigurationError, AnalyzerError, DocumentError, RunStopped))
             if known and not isinstance(error, InvalidValue):
                 raise
             message = f"The analyzer raised {safe_message(error, document.text)}."
@@ -103,6 +114,39 @@ class CardWork:
         return evolve(
             card, id=f"{upload_id[:12]}-{number}", upload_id=upload_id, made_by=card.made_by or self.analyzer.name
         )
+
+
+@frozen
+class _Work:
+    """What a run lends to the work on one of its items."""
+
+    job: Job[Upload]
+    budget: Budget
+
+    @property
+    def key(self) -> str:
+        # What an item has cost changes with every outcome, and with nothing else.
+        return f"{self.job.item.id}:{self.job.item.usage.requests}"
+
+    async def report(self, type: str, data: Mapping[str, Any], /) -> None:  # noqa: A002 - as events call it
+        await self.job.report(type, data)
+
+    def spent(self, usage: Usage, /) -> None:
+        self.job.spent += usage
+
+    def untimed(self) -> AbstractContextManager[None]:
+        return self.job.untimed()
+
+    def aside(self) -> AbstractAsyncContextManager[None]:
+        return self.job.aside()
+
+    async def reserve(self, dollars: float | None, /) -> Reservation:
+        return await self.budget.reserve(dollars)
+
+
+def _told(analysis: Analysis, notes: Sequence[str]) -> Mapping[str, Any]:
+    """What the item's event tells of its analysis."""
+    return {"notes": notes, "requests": analysis.requests} if analysis.requests else {"notes": notes}
 
 
 @frozen

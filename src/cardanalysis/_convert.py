@@ -70,7 +70,7 @@ def _reason(error: BaseException) -> str:
 def _converter() -> Any:
     # cattrs takes longer to import than the rest of the library together, so it waits for its first use.
     from cattrs import Converter
-    from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
+    from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
     converter = Converter(unstruct_collection_overrides={frozenset: sorted})
     converter.register_unstructure_hook(datetime, lambda value: value.astimezone(UTC).isoformat())
@@ -85,11 +85,14 @@ def _converter() -> Any:
     converter.register_structure_hook(Path, lambda value, _: Path(value))
     converter.register_structure_hook(StrEnum, lambda value, kind: kind(value))
 
+    def live(kind: type[Any]) -> dict[str, Any]:
+        return {each.name: override(omit=True) for each in attrs.fields(kind) if each.metadata.get("live")}
+
     def unstructure(kind: type[Any]) -> Callable[[Any], Any]:
-        return make_dict_unstructure_fn(kind, converter, _cattrs_use_alias=True)
+        return make_dict_unstructure_fn(kind, converter, _cattrs_use_alias=True, **live(kind))
 
     def structure(kind: type[Any]) -> Callable[[Any, Any], Any]:
-        fill = make_dict_structure_fn(kind, converter, _cattrs_use_alias=True)
+        fill = make_dict_structure_fn(kind, converter, _cattrs_use_alias=True, **live(kind))
         return lambda value, kind: fill(_checked(value, Mapping), kind)
 
     def structure_tuple(kind: Any) -> Callable[[Any, Any], Any]:

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 import anyio
 from anyio import CancelScope, CapacityLimiter, to_thread
 from anyio.abc import TaskGroup
-from attrs import define, field, frozen
+from attrs import field, frozen
 
 from ._cancellation import exit_in, is_cancellation
 from ._errors import (
@@ -26,15 +26,18 @@ from ._errors import (
     ConfigurationError,
     LeaseLost,
     RunNotFound,
+    RunStopped,
     StoreError,
     VersionConflict,
 )
-from ._models import Item, ItemError, NewItem, NewOutput, Run, Usage
+from ._jobs import Entry, Job, Outcome
+from ._models import Item, ItemError, Run, Usage
 from ._owner import new_owner, retire_owner
+from ._slots import Aside, Slot
 from ._status import ItemStatus, RunStatus, is_legal, settled_status, unfinished
 from .abc import Store
 
-__all__ = ["INTERRUPTED", "Engine", "Entry", "Job", "Outcome"]
+__all__ = ["INTERRUPTED", "Engine"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,38 +51,6 @@ _UNSTORABLE = ("not_json", "not_storable", "too_big")
 """Codes of store errors that are the fault of what was to be stored."""
 
 
-@frozen(kw_only=True, eq=False)
-class Entry(Generic[_T]):
-    """An item to be done, with what its work needs.
-
-    Attributes:
-        new: How the store is to know it.
-        payload: What the worker function gets; it is held only while the item is in work.
-        skip: Why there is nothing to do, as data of an event; the item is then skipped.
-    """
-
-    new: NewItem
-    payload: _T
-    skip: Mapping[str, Any] | None = None
-
-
-@frozen(kw_only=True)
-class Outcome:
-    """What the work on an item came to.
-
-    Attributes:
-        outputs: The results.
-        usage: What they cost.
-        missing: What could not be done of it; the item is then partial.
-        data: More for the item's event; no document text.
-    """
-
-    outputs: Sequence[NewOutput] = ()
-    usage: Usage = field(factory=Usage)
-    missing: ItemError | None = None
-    data: Mapping[str, Any] = field(factory=dict[str, Any])
-
-
 @frozen(kw_only=True)
 class _Failure:
     """Why the work on an item came to nothing."""
@@ -88,47 +59,16 @@ class _Failure:
     usage: Usage = field(factory=Usage)
 
 
-@define(eq=False)
-class Job(Generic[_T]):
-    """An item in work.
-
-    Attributes:
-        payload: What its entry carried.
-        item: As it was when this worker last changed it.
-        scope: The engine's: it ends the work at its deadline or when the lease is lost.
-        lost: The engine's: somebody else has the item now.
-    """
-
-    payload: _T
-    item: Item
-    _store: Store
-    _changed: Callable[[], None]
-    scope: CancelScope = field(factory=CancelScope)
-    lost: bool = False
-
-    async def move(self, status: ItemStatus) -> None:
-        """Tell where the work stands.
-
-        Raises:
-            LeaseLost: Somebody else has the item now.
-        """
-        item = self.item
-        try:
-            self.item = await self._store.update_status(item.run_id, item.id, status, version=item.version)
-        except VersionConflict:
-            raise LeaseLost(item.run_id, item.id, token=item.token) from None
-        self._changed()
-
-
 class Engine(Generic[_T]):
     """Works on one run, in one task group, for as long as one call lasts.
 
     Args:
         store: Where the run is kept.
         run_id: The run; it exists.
-        work: Called once for each claimed item. A `ConfigurationError` from it stops the run and hands the item back;
-            anything else it raises fails that item alone.
+        work: Called once for each claimed item. A `ConfigurationError` or `RunStopped` from it stops the run and hands
+            the item back; anything else it raises fails that item alone.
         limiter: Each item in work holds one of its tokens.
+        aside: How many items may stand aside without one while they only wait; None for as many as there are tokens.
         item_timeout: Seconds that the work on one item may take, or None.
         lease_seconds: How long an item stays claimed if this process dies unnoticed.
         retry_failed: Do items again that failed, are partial or were cancelled.
@@ -142,6 +82,7 @@ class Engine(Generic[_T]):
         work: Callable[[Job[_T]], Awaitable[Outcome]],
         *,
         limiter: CapacityLimiter,
+        aside: int | None = None,
         item_timeout: float | None = None,
         lease_seconds: float = 60.0,
         retry_failed: bool = False,
@@ -151,6 +92,7 @@ class Engine(Generic[_T]):
         self._run_id = run_id
         self._work = work
         self._limiter = limiter
+        self._aside = Aside(limiter, aside)
         self._item_timeout = item_timeout
         self._lease_seconds = lease_seconds
         self._retry_failed = retry_failed
@@ -322,31 +264,22 @@ class Engine(Generic[_T]):
 
     async def _start(self, entry: Entry[_T], jobs: TaskGroup) -> bool:
         """Take a slot, claim the item and start its task; False if somebody else has it."""
-        await self._take_slot(entry)
+        slot = Slot(self._limiter, self._aside)
+        await slot.take()
         try:
             claimed = await self._store.claim(
                 self._run_id, self._owner, lease_seconds=self._lease_seconds, item_ids=(entry.new.id,)
             )
         except BaseException:
-            self._limiter.release_on_behalf_of(entry)
+            slot.give_back()
             raise
         if not claimed:
-            self._limiter.release_on_behalf_of(entry)
+            slot.give_back()
             return False
-        job = Job(entry.payload, claimed[0], self._store, self._changed)
+        job = Job(entry.payload, claimed[0], self._store, slot, self._changed)
         self._jobs[entry.new.id] = job
-        jobs.start_soon(self._do, job, entry)
+        jobs.start_soon(self._do, job, entry, slot)
         return True
-
-    async def _take_slot(self, entry: Entry[_T]) -> None:
-        """Wait for a slot; where one is free, without a turn of the event loop, which costs a fifth of an item."""
-        try:
-            self._limiter.acquire_on_behalf_of_nowait(entry)
-        except Exception as error:
-            # On trio, anyio before 4.14.2 lets trio's own exception of that name through.
-            if type(error).__name__ != "WouldBlock":
-                raise
-            await self._limiter.acquire_on_behalf_of(entry)
 
     async def _look_elsewhere(self, jobs: TaskGroup) -> None:
         """Try the items again that other workers had; wait a little if they still have some, or for the own ones."""
@@ -377,19 +310,19 @@ class Engine(Generic[_T]):
         except VersionConflict:  # another worker was first; the claim decides
             return
 
-    async def _do(self, job: Job[_T], entry: Entry[_T]) -> None:
+    async def _do(self, job: Job[_T], entry: Entry[_T], slot: Slot) -> None:
         """Work on a claimed item and record what came of it. Raises nothing but cancellation."""
         try:
             unrecorded = await self._attempt(job)
             if unrecorded is not None:
                 with CancelScope(shield=True):
                     await self._record(job, unrecorded)
-        except (ConfigurationError, StoreError, KeyboardInterrupt, SystemExit) as error:
+        except (ConfigurationError, RunStopped, StoreError, KeyboardInterrupt, SystemExit) as error:
             self._stop(error)
-            await self._hand_back(job.item)
+            await self._hand_back(job)
         finally:
             del self._jobs[entry.new.id]
-            self._limiter.release_on_behalf_of(entry)
+            slot.give_back()
             if job.lost:
                 self._elsewhere.append(entry)
             if job.lost or not self._jobs:
@@ -411,26 +344,26 @@ class Engine(Generic[_T]):
                     return None
         except LeaseLost:
             job.lost = True
-        except (ConfigurationError, StoreError):
+        except (ConfigurationError, RunStopped, StoreError):
             raise
         except BaseException as error:
             # An analyzer may raise anything, a cancellation that nobody asked for included; only one that comes from
             # outside ends the work here.
             if is_cancellation(error):
-                await self._hand_back(job.item)
+                await self._hand_back(job)
                 raise
             if (leaf := exit_in(error)) is not None:
                 raise leaf from error
             if outcome is not None:
                 raise _foreign(error) from error
-            return self._timed_out(error) if job.scope.cancel_called and not job.lost else _failure(error)
+            return self._timed_out(job, error) if job.scope.cancel_called and not job.lost else _failure(job, error)
         if job.lost:
             return None
-        return self._timed_out() if outcome is None else outcome
+        return self._timed_out(job) if outcome is None else outcome
 
-    def _timed_out(self, error: BaseException | None = None) -> _Failure:
+    def _timed_out(self, job: Job[_T], error: BaseException | None = None) -> _Failure:
         message = f"It took longer than item_timeout={self._item_timeout} seconds. Give it more, or split the upload."
-        return _Failure(error=ItemError(code="timeout", message=message), usage=_usage_of(error))
+        return _Failure(error=ItemError(code="timeout", message=message), usage=_usage_of(job, error))
 
     async def _record(self, job: Job[_T], outcome: Outcome | _Failure) -> None:
         item = job.item
@@ -464,10 +397,11 @@ class Engine(Generic[_T]):
             data=outcome.data,
         )
 
-    async def _hand_back(self, item: Item) -> None:
+    async def _hand_back(self, job: Job[_T]) -> None:
+        item, spent = job.item, None if job.spent == Usage() else job.spent
         with CancelScope(shield=True, deadline=anyio.current_time() + _RECORD_SECONDS):
             try:
-                await self._store.release(self._run_id, item.id, token=item.token)
+                await self._store.release(self._run_id, item.id, token=item.token, usage=spent)
             except Exception as error:
                 logger.warning("Run %s: item %s was not handed back (%s)", self._run_id, item.id, type(error).__name__)
 
@@ -481,13 +415,14 @@ def _foreign(error: BaseException) -> StoreError:
     return StoreError(f"The store raised {type(error).__qualname__}, which is no StoreError.", code="unexpected_error")
 
 
-def _failure(error: BaseException) -> _Failure:
-    return _Failure(error=_explain(error), usage=_usage_of(error))
+def _failure(job: Job[Any], error: BaseException) -> _Failure:
+    return _Failure(error=_explain(error), usage=_usage_of(job, error))
 
 
-def _usage_of(error: BaseException | None) -> Usage:
+def _usage_of(job: Job[Any], error: BaseException | None) -> Usage:
+    """What an error says that the work has cost; of one that says nothing, what the work itself had told."""
     usage = getattr(error, "usage", None)
-    return usage if isinstance(usage, Usage) else Usage()
+    return usage if isinstance(usage, Usage) and usage != Usage() else job.spent
 
 
 def _explain(error: BaseException) -> ItemError:

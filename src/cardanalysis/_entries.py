@@ -13,8 +13,8 @@ from attrs import evolve
 
 from ._arguments import check_upload
 from ._documents import Upload
-from ._engine import Entry
 from ._errors import DocumentError, ItemNotFound
+from ._jobs import Entry
 from ._models import NewItem
 from ._status import ItemStatus
 from .abc import Store

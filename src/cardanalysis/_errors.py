@@ -8,6 +8,7 @@
     │   └── FingerprintMismatch the run was asked something else than what is asked now
     ├── DocumentError           one upload cannot be read
     ├── AnalyzerError           one document was read, but its analysis failed
+    ├── RunStopped              a bound that the caller set, such as max_cost, is reached
     └── StoreError              what is kept cannot be read or written
         ├── RunNotFound         (also a LookupError)
         ├── ItemNotFound        (also a LookupError)
@@ -41,6 +42,7 @@ __all__ = [
     "ItemNotFound",
     "LeaseLost",
     "RunNotFound",
+    "RunStopped",
     "StoreError",
     "VersionConflict",
 ]
@@ -145,6 +147,19 @@ class AnalyzerError(CardAnalysisError):
         super().__init__(message)
         self.code = code
         self.usage = usage
+
+
+class RunStopped(CardAnalysisError):
+    """The run reached a bound that its caller set. What is finished is kept, and what is left is pending.
+
+    Args:
+        message: Which bound it is and how to go on.
+        code: ``max_cost`` or ``run_timeout``.
+    """
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class StoreError(CardAnalysisError):

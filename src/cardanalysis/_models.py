@@ -18,6 +18,7 @@ from ._documents import Location, UploadContext
 from ._errors import ConfigurationError
 from ._status import RESERVED_COUNTERS, ItemStatus, RunStatus
 from ._validators import (
+    LIVE,
     choose,
     count,
     dollars,
@@ -32,6 +33,7 @@ from ._validators import (
     texts,
     writable,
 )
+from ._work import ALONE, WorkContext
 
 __all__ = [
     "Analysis",
@@ -186,16 +188,33 @@ class Usage:
 
 
 @frozen(kw_only=True)
+class ItemError:
+    """Why an item has no whole result.
+
+    Attributes:
+        code: A stable word for programs.
+        message: What happened and what to do, for people.
+    """
+
+    code: str = field(validator=is_text)
+    message: str = field(converter=writable, validator=is_text)
+
+
+@frozen(kw_only=True)
 class AnalysisRequest:
     """What is asked of an analyzer for one document.
 
     Attributes:
         max_cards: The most cards wanted, at least 1.
         context: What is known about the document beyond its text.
+        shared_context: Whether other documents of the run have the same context, so that a prompt cache may hold it.
+        work: The run around it, for analyzers that wait, spend or have something to tell.
     """
 
     max_cards: int = field(default=20, validator=positive)
     context: UploadContext | None = field(default=None, validator=validators.optional(instance_of(UploadContext)))
+    shared_context: bool = False
+    work: WorkContext = field(default=ALONE, eq=False, repr=False, metadata=LIVE)
 
 
 def _cards(value: Iterable[Card]) -> tuple[Card, ...]:
@@ -210,24 +229,15 @@ class Analysis:
         cards: At most ``request.max_cards``; their quotes are checked against the document afterwards.
         usage: What it cost.
         notes: What a person should know, such as cards left out because there were too many. No document text.
+        missing: What part of the document could not be analyzed, and why; the upload is then *partial*.
+        requests: The API's ids of the requests that the cards come from.
     """
 
     cards: tuple[Card, ...] = field(converter=_cards, validator=every(Card))
     usage: Usage = field(factory=Usage, validator=instance_of(Usage))
     notes: tuple[str, ...] = field(default=(), converter=texts, validator=every(str))
-
-
-@frozen(kw_only=True)
-class ItemError:
-    """Why an item has no whole result.
-
-    Attributes:
-        code: A stable word for programs.
-        message: What happened and what to do, for people.
-    """
-
-    code: str = field(validator=is_text)
-    message: str = field(converter=writable, validator=is_text)
+    missing: ItemError | None = field(default=None, validator=validators.optional(instance_of(ItemError)))
+    requests: tuple[str, ...] = field(default=(), converter=texts, validator=every(str))
 
 
 @frozen(kw_only=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable
 from enum import StrEnum
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from attrs import Attribute
 
@@ -12,6 +13,9 @@ from ._errors import InvalidValue
 
 _E = TypeVar("_E", bound=StrEnum)
 _T = TypeVar("_T")
+
+LIVE: Final = {"live": True}
+"""Metadata of a field that is no value, and so no part of a model's JSON."""
 
 Validator = Callable[[Any, "Attribute[Any]", Any], None]
 
@@ -57,6 +61,16 @@ def dollars(_instance: object, attribute: Attribute[Any], value: object) -> None
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _MOST_DOLLARS:
         raise InvalidValue(f"{attribute.name} must be a number of at least 0 and at most {_MOST_DOLLARS:,}, or None.")
+
+
+def duration(_instance: object, attribute: Attribute[Any], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise InvalidValue(f"{attribute.name} must be a number of seconds above 0.")
+
+
+def duration_or_none(instance: object, attribute: Attribute[Any], value: object) -> None:
+    if value is not None:
+        duration(instance, attribute, value)
 
 
 def at_most(limit: int) -> Validator:

@@ -8,15 +8,11 @@ knows them only by these protocols. *Housekeeping* is what a store can do beside
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
-from ._documents import Document, Upload
-from ._errors import CommitUnknown, FingerprintMismatch, IllegalMove, InvalidValue, ItemNotFound
+from ._errors import CommitUnknown, FingerprintMismatch, IllegalMove, InvalidValue, ItemNotFound, LeaseLost
 from ._models import (
-    Analysis,
-    AnalysisRequest,
     Event,
     Item,
     ItemError,
@@ -27,10 +23,14 @@ from ._models import (
     Run,
     Usage,
 )
+from ._seams import Analyzer, BatchAnalyzer, BatchSession, Described, Loader, OpenableAnalyzer
 from ._status import ItemStatus, RunStatus
+from ._work import Journal, Reservation, WorkContext
 
 __all__ = [
     "Analyzer",
+    "BatchAnalyzer",
+    "BatchSession",
     "CommitUnknown",
     "Described",
     "FingerprintMismatch",
@@ -38,79 +38,18 @@ __all__ = [
     "IllegalMove",
     "InvalidValue",
     "ItemNotFound",
+    "Journal",
+    "LeaseLost",
     "Loader",
     "NewItem",
     "NewOutput",
     "OpenableAnalyzer",
     "Output",
     "Renewal",
+    "Reservation",
     "Store",
+    "WorkContext",
 ]
-
-
-class Analyzer(Protocol):
-    """Turns one document into cards.
-
-    An analyzer may be called for several documents at once. It knows nothing of stores, limits or runs.
-    """
-
-    @property
-    def name(self) -> str:
-        """A short name, recorded on every run and every card."""
-        ...
-
-    async def analyze(self, document: Document, request: AnalysisRequest, /) -> Analysis:
-        """Find the cards in a document.
-
-        Args:
-            document: What to read. Its text is data, never an instruction.
-            request: How many cards are wanted, and what is known beyond the text.
-
-        Returns:
-            The cards and what they cost. Quotes are looked up in the document afterwards; an analyzer that does not
-            know where they stand puts them into ``Card.quotes``.
-
-        Raises:
-            AnalyzerError: This document cannot be analyzed; the others go on.
-            ConfigurationError: No document can be analyzed, as with a wrong key. The run stops and stays resumable.
-        """
-        ...
-
-
-@runtime_checkable
-class OpenableAnalyzer(Protocol):
-    """An analyzer that needs something for the length of a run, such as a connection pool."""
-
-    def open(self) -> AbstractAsyncContextManager[Analyzer]:
-        """Check the settings and give an analyzer that is ready to work until the context ends.
-
-        It is entered once for each run, before any item starts, in the event loop that does the work.
-
-        Raises:
-            ConfigurationError: On entering, if no document could be analyzed.
-        """
-        ...
-
-
-@runtime_checkable
-class Described(Protocol):
-    """An analyzer, or a loader, whose answers depend on more than its name."""
-
-    def describe(self) -> Mapping[str, Any]:
-        """What the answers depend on, such as model and prompt version, as JSON values; part of what was asked."""
-        ...
-
-
-class Loader(Protocol):
-    """Turns uploads into documents."""
-
-    async def load(self, upload: Upload, /) -> Document:
-        """Read and parse one upload, off the event loop.
-
-        Raises:
-            DocumentError: It cannot be read; the message says what its owner can do.
-        """
-        ...
 
 
 class Store(Protocol):
@@ -270,8 +209,15 @@ class Store(Protocol):
         """
         ...
 
-    async def release(self, run_id: str, item_id: str, *, token: int) -> Item:
-        """Hand a claimed item back unfinished: it is pending again and the attempt does not count.
+    async def release(self, run_id: str, item_id: str, *, token: int, usage: Usage | None = None) -> Item:
+        """Hand a claimed item back unfinished: it is pending again and the attempt does not count, but for its cost.
+
+        Args:
+            run_id: The run.
+            item_id: The item.
+            token: Of the claim under which the work was done.
+            usage: What the interrupted attempt had cost; added to the item's and the run's, and told by the event. None
+                for nothing.
 
         Raises:
             RunNotFound: There is no such run.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import traceback
+import sys
 import warnings
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 from typing import Any, get_args
 
 import anyio
@@ -15,56 +16,29 @@ from anthropic import AsyncAnthropic
 from anthropic.resources.messages.messages import DEPRECATED_MODELS
 from anthropic.types.model import Model
 
-from cardanalysis._documents import Document, UploadContext
+from cardanalysis._documents import UploadContext
 from cardanalysis._errors import AnalyzerError, CardAnalysisError, ConfigurationError
-from cardanalysis._models import Analysis, AnalysisRequest, Priority, Usage
-from cardanalysis.abc import Analyzer, Described, OpenableAnalyzer
-from cardanalysis.analysis import _claude
-from cardanalysis.analysis._claude import ClaudeAnalyzer, default_model
+from cardanalysis._models import AnalysisRequest, Priority, Usage
+from cardanalysis.abc import Analyzer, BatchAnalyzer, Described, OpenableAnalyzer
+from cardanalysis.analysis import _sdk
+from cardanalysis.analysis._claude import ClaudeAnalyzer
 from cardanalysis.analysis._prices import Price, PriceTable
+from cardanalysis.analysis._prompts import CARDS_PROMPT, PROMPT_VERSION
+from cardanalysis.analysis._sdk import default_model
 from cardanalysis.testing import FakeMessagesAPI, Reply
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from claude_kit import CARD, KEY, ONCE, ONE_CARD, TEXT, analyze, analyzer, document
+from claude_kit import failure as failed
+
 pytestmark = pytest.mark.anyio
-
-KEY = "sk-ant-secret"
-TEXT = "Clerks retype every order by hand. This must end by 1 March."
-CARD: dict[str, Any] = {
-    "quotes": ["Clerks retype every order by hand."],
-    "title": "Import orders",
-    "problem": "",
-    "target_users": ["clerks"],
-    "current_state": "By hand.",
-    "desired_outcomes": [],
-    "constraints": ["1 March"],
-    "systems": [],
-    "priority": "high",
-    "impact": "",
-}
-ONE_CARD = {"cards": [CARD]}
-
-
-def document(text: str = TEXT) -> Document:
-    return Document(upload_id="u", name="brief.md", media_type="text/markdown", text=text, blocks=())
 
 
 @pytest.fixture
 def api() -> Iterator[FakeMessagesAPI]:
     with FakeMessagesAPI(answer=Reply.json(ONE_CARD)) as api:
         yield api
-
-
-async def analyze(
-    api: FakeMessagesAPI,
-    *,
-    text: str = TEXT,
-    max_cards: int = 20,
-    context: UploadContext | None = None,
-    **settings: Any,
-) -> Analysis:
-    """Analyze one document with a client of the caller's own."""
-    async with AsyncAnthropic(api_key=KEY, base_url=api.base_url, max_retries=0) as client:
-        request = AnalysisRequest(max_cards=max_cards, context=context)
-        return await ClaudeAnalyzer(client, **settings).analyze(document(text), request)
 
 
 # --- what is asked ----------------------------------------------------------------------------------------------------
@@ -83,14 +57,15 @@ async def test_a_document_becomes_cards(api: FakeMessagesAPI) -> None:
 
 async def test_the_request_asks_for_structured_output(api: FakeMessagesAPI) -> None:
     """Model, limit and schema are sent, and nothing that the API refuses or that was not asked for."""
-    await analyze(api, max_cards=7, max_tokens=50_000, request_timeout=30)
+    await analyze(api, max_cards=7, max_tokens=50_000)
     (request,) = api.requests
-    assert set(request.body) == {"model", "max_tokens", "system", "messages", "output_config"}
+    assert set(request.body) == {"model", "max_tokens", "system", "messages", "output_config", "stream"}
     assert (request.body["model"], request.body["max_tokens"]) == (default_model(), 50_000)
     assert set(request.body["output_config"]) == {"format"}
     assert request.body["output_config"]["format"]["type"] == "json_schema"
-    assert "at most 7 cards" in request.body["system"]
-    assert request.headers["x-stainless-read-timeout"] == "30"
+    (instructions,) = request.body["system"]
+    assert instructions["text"] == CARDS_PROMPT
+    assert request.text.endswith("Write at most 7 cards.")
 
 
 async def test_the_document_is_sent_fenced_with_what_is_known(api: FakeMessagesAPI) -> None:
@@ -100,7 +75,7 @@ async def test_the_document_is_sent_fenced_with_what_is_known(api: FakeMessagesA
     assert [message["role"] for message in request.body["messages"]] == ["user"]
     assert request.text.index("They mean web orders.") < request.text.index(TEXT)
     assert "internal" not in request.text
-    assert TEXT not in request.body["system"]
+    assert TEXT not in str(request.body["system"])
 
 
 async def test_half_surrogates_do_not_stop_a_document(api: FakeMessagesAPI) -> None:
@@ -124,8 +99,8 @@ async def test_many_documents_share_one_opening() -> None:
         titles[text] = analysis.cards[0].title
 
     with FakeMessagesAPI(answer=answer) as api:
-        client = AsyncAnthropic(api_key=KEY, base_url=api.base_url, max_retries=0)
-        async with client, ClaudeAnalyzer(client).open() as ready, anyio.create_task_group() as tasks:
+        client = AsyncAnthropic(api_key=KEY, base_url=api.base_url)
+        async with client, analyzer(client).open() as ready, anyio.create_task_group() as tasks:
             for text in texts:
                 tasks.start_soon(one, ready, text)
     assert titles == {text: text for text in texts}
@@ -211,14 +186,9 @@ async def test_a_price_that_is_not_known_is_none(api: FakeMessagesAPI) -> None:
 
 
 async def failure(api: FakeMessagesAPI, reply: Reply, **settings: Any) -> CardAnalysisError:
-    """The error for a reply, after checking that nothing private is in it."""
+    """The error for a reply, without another attempt."""
     api.script(reply)
-    with pytest.raises(CardAnalysisError) as caught:
-        await analyze(api, **settings)
-    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
-    assert KEY not in shown
-    assert TEXT[:15] not in shown
-    return caught.value
+    return await failed(api, **{"retry": ONCE, **settings})
 
 
 LIMITS = "You have reached your specified API usage limits. You will regain access on 2026-12-01."
@@ -256,6 +226,7 @@ async def test_what_no_retry_mends_stops_the_run(api: FakeMessagesAPI, reply: Re
         (Reply.html(502), "api_unavailable"),
         (Reply.error(504), "api_unavailable"),
         (Reply.error(408), "request_timed_out"),
+        (Reply.error(409), "invalid_request"),
         (Reply.error(413), "too_large"),
         (Reply.error(400), "invalid_request"),
         (Reply.error(400, message=f"messages.0: {TEXT} is not good"), "invalid_request"),
@@ -326,28 +297,24 @@ async def test_an_invalid_answer_is_named_by_its_path(api: FakeMessagesAPI) -> N
     assert "cards[1].priority must be one of high, medium, low, unstated." in str(error)
 
 
-@pytest.mark.parametrize("reply", [Reply.cut(), Reply.dropped()])
-async def test_a_connection_that_breaks_fails_the_document(api: FakeMessagesAPI, reply: Reply) -> None:
-    """The network is to blame, so the others go on."""
+@pytest.mark.parametrize(("reply", "output"), [(Reply.cut(), True), (Reply.dropped(), False)])
+async def test_a_connection_that_breaks_fails_the_document(api: FakeMessagesAPI, reply: Reply, output: bool) -> None:
+    """The network is to blame, so the others go on; the request is counted, with what the stream had told."""
     error = await failure(api, reply)
     assert isinstance(error, AnalyzerError)
-    assert (error.code, error.usage) == ("connection_failed", None)
+    assert error.code == "connection_failed"
+    assert error.usage is not None
+    assert error.usage.requests == 1
+    assert (error.usage.output_tokens > 0) is output
 
 
 async def test_nobody_at_the_other_end_is_a_broken_connection() -> None:
-    """A refused connection reads like a broken one."""
+    """A refused connection reads like a broken one, but no request was made."""
     with FakeMessagesAPI() as api:
         pass
-    with pytest.raises(AnalyzerError) as caught:
-        await analyze(api)
-    assert caught.value.code == "connection_failed"
-
-
-async def test_silence_beyond_the_timeout_fails_the_document(api: FakeMessagesAPI) -> None:
-    """A request that gets no answer in time is given up."""
-    error = await failure(api, Reply.default().after(30), request_timeout=0.05)
+    error = await failed(api, retry=ONCE)
     assert isinstance(error, AnalyzerError)
-    assert error.code == "request_timed_out"
+    assert (error.code, error.usage) == ("connection_failed", Usage())
 
 
 async def test_cancellation_passes_through() -> None:
@@ -373,11 +340,11 @@ def test_the_default_model_is_known_and_not_deprecated() -> None:
 
 def test_a_deprecated_default_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a newer SDK the next candidate is taken, and the first if there is no better one."""
-    monkeypatch.setattr(_claude.sdk_messages, "DEPRECATED_MODELS", {"claude-sonnet-5-5": "soon"})
+    monkeypatch.setattr(_sdk.sdk_messages, "DEPRECATED_MODELS", {"claude-sonnet-5-5": "soon"})
     assert default_model() == "claude-sonnet-5"
-    monkeypatch.setattr(_claude.sdk_messages, "DEPRECATED_MODELS", dict.fromkeys(_claude._MID_PRICED, "soon"))
+    monkeypatch.setattr(_sdk.sdk_messages, "DEPRECATED_MODELS", dict.fromkeys(_sdk._MID_PRICED, "soon"))
     assert default_model() == "claude-sonnet-5-5"
-    monkeypatch.delattr(_claude.sdk_messages, "DEPRECATED_MODELS")
+    monkeypatch.delattr(_sdk.sdk_messages, "DEPRECATED_MODELS")
     assert default_model() == "claude-sonnet-5-5"
 
 
@@ -392,16 +359,18 @@ async def test_a_deprecated_model_of_the_caller_is_warned_of(api: FakeMessagesAP
 
 def test_what_the_answers_depend_on_is_described() -> None:
     """The description is JSON, and changes with what changes the answers."""
-    analyzer = ClaudeAnalyzer(model="claude-opus-5-5", max_tokens=900)
-    assert analyzer.name == "claude"
-    assert json.loads(json.dumps(analyzer.describe())) == {
+    claude = ClaudeAnalyzer(model="claude-opus-5-5", max_tokens=900)
+    assert claude.name == "claude"
+    assert json.loads(json.dumps(claude.describe())) == {
         "model": "claude-opus-5-5",
-        "prompt_version": "1",
+        "prompt_version": PROMPT_VERSION,
         "schema_version": "1",
         "max_tokens": 900,
+        "max_input_tokens": 100_000,
     }
-    assert isinstance(analyzer, Described)
-    assert isinstance(analyzer, OpenableAnalyzer)
+    assert isinstance(claude, Described)
+    assert isinstance(claude, OpenableAnalyzer)
+    assert isinstance(claude, BatchAnalyzer)
 
 
 @pytest.mark.parametrize(
@@ -417,6 +386,15 @@ def test_what_the_answers_depend_on_is_described() -> None:
         {"request_timeout": float("nan")},
         {"request_timeout": "60"},
         {"request_timeout": True},
+        {"connect_timeout": -1},
+        {"idle_timeout": 0},
+        {"max_input_tokens": 0},
+        {"prompt": ""},
+        {"thinking": "adaptive"},
+        {"effort": 3},
+        {"retry": 3},
+        {"pacer": "mine"},
+        {"batches": 7},
     ],
 )
 def test_settings_are_checked_at_once(settings: dict[str, Any]) -> None:
@@ -432,6 +410,8 @@ def test_settings_do_not_change() -> None:
 
 
 def test_the_key_is_not_shown() -> None:
-    """Neither the client nor its key is in the analyzer's repr."""
-    analyzer = ClaudeAnalyzer(AsyncAnthropic(api_key=KEY), model="claude-opus-5-5")
-    assert repr(analyzer) == "ClaudeAnalyzer(model='claude-opus-5-5', max_tokens=16000, request_timeout=600.0)"
+    """Neither the client nor its key is in the analyzer's repr, nor the text of a prompt."""
+    shown = repr(ClaudeAnalyzer(AsyncAnthropic(api_key=KEY), model="claude-opus-5-5", prompt="Be quick."))
+    assert shown.startswith("ClaudeAnalyzer(model='claude-opus-5-5', max_tokens=16000, ")
+    assert KEY not in shown
+    assert "Be quick." not in shown

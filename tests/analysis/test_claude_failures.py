@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cardanalysis._errors import AnalyzerError, ConfigurationError
-from cardanalysis._models import Usage
-from cardanalysis.analysis._failures import StatusFailure, explain_cause, explain_status, explain_stop, no_api_key
+from cardanalysis._errors import AnalyzerError, CardAnalysisError, ConfigurationError
+from cardanalysis.analysis._failures import (
+    StatusFailure,
+    explain_cause,
+    explain_stop,
+    invalid_response,
+    no_api_key,
+    status_failure,
+    timed_out,
+)
 from cardanalysis.analysis._prices import TokenCounts
 from cardanalysis.analysis._replies import Reply
+from cardanalysis.analysis._transport import Failure, FailureKind
 
 LIMITS = "You have reached your specified API usage limits. You will regain access on 2026-12-01."
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def told(failure: StatusFailure, headers: Mapping[str, str] | None = None) -> Failure:
+    return status_failure(failure, headers or {}, now=NOW)
+
+
+def explain_status(failure: StatusFailure) -> CardAnalysisError:
+    return told(failure).error
+
+
 CREDIT = "Your credit balance is too low to access the Anthropic API."
 
 
@@ -59,10 +81,10 @@ def test_what_would_fail_every_document_stops_the_run(failure: StatusFailure, co
     ],
 )
 def test_what_fails_one_document_is_an_analyzer_error(status: int, code: str) -> None:
-    """The others go on, and the answered request is counted, without cost."""
+    """The others go on."""
     error = explain_status(StatusFailure(status=status, kind="some_error", request_id="req_7"))
     assert isinstance(error, AnalyzerError)
-    assert (error.code, error.usage) == (code, Usage(requests=1))
+    assert (error.code, error.usage) == (code, None)
     assert f"(status {status}, some_error, request req_7). " in str(error)
 
 
@@ -145,7 +167,7 @@ SECRET = "Illegal header value b'Bearer sk-secret'"
 )
 def test_faults_of_the_set_up_are_told_from_faults_of_the_network(cause: Exception, hint: str) -> None:
     """The SDK reports them as connection errors too; their text, which can hold the key, is not repeated."""
-    error = explain_cause(cause)
+    error = explain_cause(cause).error
     assert isinstance(error, ConfigurationError)
     assert error.code == "client_setup"
     assert hint in str(error)
@@ -155,7 +177,7 @@ def test_faults_of_the_set_up_are_told_from_faults_of_the_network(cause: Excepti
 @pytest.mark.parametrize("cause", [ConnectError(SECRET), OSError(SECRET), None])
 def test_other_causes_are_faults_of_the_network(cause: Exception | None) -> None:
     """A document whose request broke may be tried again."""
-    error = explain_cause(cause)
+    error = explain_cause(cause).error
     assert isinstance(error, AnalyzerError)
     assert (error.code, error.usage) == ("connection_failed", None)
     assert "secret" not in str(error)
@@ -170,7 +192,7 @@ def reply(stop_reason: str | None, refusal: str | None = None) -> Reply:
 @pytest.mark.parametrize("reason", ["end_turn", "stop_sequence"])
 def test_a_whole_answer_is_no_failure(reason: str) -> None:
     """These stop reasons mean that the model was done."""
-    assert explain_stop(reply(reason), max_tokens=9, usage=Usage(), request_id=None) is None
+    assert explain_stop(reply(reason), max_tokens=9, request_id=None) is None
 
 
 @pytest.mark.parametrize(
@@ -184,12 +206,11 @@ def test_a_whole_answer_is_no_failure(reason: str) -> None:
         (reply(None), "invalid_response", "has no stop reason"),
     ],
 )
-def test_what_is_no_whole_answer_fails_with_its_cost(got: Reply, code: str, words: str) -> None:
-    """The error says what to do, gives the request id and carries the usage, and has nothing of the answer."""
-    usage = Usage(requests=1, output_tokens=5, cost=0.1)
-    error = explain_stop(got, max_tokens=9, usage=usage, request_id="req_1")
+def test_what_is_no_whole_answer_fails(got: Reply, code: str, words: str) -> None:
+    """The error says what to do, gives the request id, and has nothing of the answer."""
+    error = explain_stop(got, max_tokens=9, request_id="req_1")
     assert error is not None
-    assert (error.code, error.usage) == (code, usage)
+    assert (error.code, error.usage) == (code, None)
     assert words in str(error)
     assert str(error).endswith(" (request req_1)")
     assert "secret" not in str(error)
@@ -201,3 +222,133 @@ def test_a_missing_key_names_the_way_out() -> None:
     assert error.code == "no_api_key"
     assert "ANTHROPIC_API_KEY" in str(error)
     assert "OutlineAnalyzer" in str(error)
+
+
+# --- what a failure means for the next attempt ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, FailureKind.FINAL),
+        (401, FailureKind.FINAL),
+        (404, FailureKind.FINAL),
+        (408, FailureKind.TRANSIENT),
+        (409, FailureKind.TRANSIENT),
+        (413, FailureKind.TOO_LONG),
+        (422, FailureKind.FINAL),
+        (429, FailureKind.RATE_LIMIT),
+        (500, FailureKind.TRANSIENT),
+        (502, FailureKind.TRANSIENT),
+        (503, FailureKind.TRANSIENT),
+        (529, FailureKind.OVERLOAD),
+    ],
+)
+def test_the_status_tells_whether_to_ask_again(status: int, kind: FailureKind) -> None:
+    """As the SDK retries, with rate limits and overload apart; an error status costs nothing."""
+    failure = told(StatusFailure(status=status))
+    assert (failure.kind, failure.status, failure.unbilled) == (kind, status, True)
+
+
+@pytest.mark.parametrize(
+    ("status", "advice", "kind"),
+    [
+        (500, "false", FailureKind.FINAL),
+        (429, "False", FailureKind.FINAL),
+        (529, "false", FailureKind.FINAL),
+        (400, "true", FailureKind.TRANSIENT),
+        (422, "TRUE", FailureKind.TRANSIENT),
+        (429, "true", FailureKind.RATE_LIMIT),
+        (529, "true", FailureKind.OVERLOAD),
+        (500, "perhaps", FailureKind.TRANSIENT),
+        (413, "true", FailureKind.TOO_LONG),
+        (413, "false", FailureKind.TOO_LONG),
+        (401, "true", FailureKind.FINAL),
+    ],
+)
+def test_the_advice_of_the_api_goes_first(status: int, advice: str, kind: FailureKind) -> None:
+    """Its header overrules the status, but a wrong key stays wrong, and what is too long is cut."""
+    assert told(StatusFailure(status=status), {"x-should-retry": advice}).kind is kind
+
+
+def test_a_spend_limit_is_not_waited_out() -> None:
+    """It comes as a 429, and no waiting mends it."""
+    told_ = told(StatusFailure(status=429, kind="rate_limit_error", error_code="enforced_spend_limit_reached"))
+    assert told_.kind is FailureKind.FINAL
+
+
+def test_a_prompt_that_is_too_long_may_be_cut() -> None:
+    """It is no ordinary 400."""
+    assert told(StatusFailure(status=400, message="Prompt is too long: 3 > 2")).kind is FailureKind.TOO_LONG
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "3"}, 3.0),
+        ({"retry-after": "0.25"}, 0.25),
+        ({"retry-after": " 7 "}, 7.0),
+        ({"retry-after": "3600"}, 3600.0),
+        ({"retry-after": "0"}, None),
+        ({"retry-after": "-3"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "-inf"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": ""}, None),
+        ({"retry-after": "1e400"}, None),
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
+        ({"retry-after-ms": "junk", "retry-after": "9"}, 9.0),
+        ({"retry-after-ms": "nan", "retry-after": "9"}, 9.0),
+        ({"retry-after": format_datetime(NOW.replace(minute=1), usegmt=True)}, 60.0),
+        ({"retry-after": "Tue, 24 Nov 2026 13:00:30 +0100"}, 30.0),
+        ({"retry-after": "Tue, 24 Nov 2026 12:00:30 -0000"}, 30.0),
+        ({"retry-after": "Tue, 24 Nov 2026 11:00:00 GMT"}, None),
+        ({"retry-after": "Tue, 99 Nov 2026 11:00:00 GMT"}, None),
+        ({"retry-after": "Tue, 24 Nov 99999999999999999999 11:00:00 GMT"}, None),
+        ({"retry-after": "Tue, 24 Nov 2026 12:00:30 +99999999999999999999"}, None),
+    ],
+)
+def test_the_wait_that_the_api_asks_for_is_read(headers: dict[str, str], seconds: float | None) -> None:
+    """Milliseconds, seconds or a date; anything else asks for nothing."""
+    assert told(StatusFailure(status=500), headers).retry_after == seconds
+
+
+@given(st.text(max_size=40) | st.from_regex(r"[A-Z][a-z]{2}, [0-9]{1,22} Nov [0-9]{1,22} 1[0-9]:00:00 [+-][0-9]{1,22}"))
+def test_any_header_is_read_or_passed_over(value: str) -> None:
+    """Whatever it says, there is a positive wait or none."""
+    seconds = told(StatusFailure(status=500), {"retry-after": value, "retry-after-ms": value}).retry_after
+    assert seconds is None or 0 < seconds < float("inf")
+
+
+class ReadTimeout(Exception):
+    """As the HTTP library names it."""
+
+
+@pytest.mark.parametrize(
+    ("cause", "unbilled"), [(ConnectError(), True), (ReadTimeout(), False), (OSError(), False), (None, False)]
+)
+def test_what_was_never_sent_is_known_to_be_free(cause: Exception | None, unbilled: bool) -> None:
+    """Of any other connection that broke it is not known whether it is billed."""
+    failure = explain_cause(cause)
+    assert (failure.kind, failure.unbilled) == (FailureKind.TRANSIENT, unbilled)
+
+
+def test_a_timeout_may_have_been_billed() -> None:
+    """Unless there was no connection yet."""
+    assert not timed_out().unbilled
+    assert timed_out(before_sending=True).unbilled
+    assert timed_out().kind is FailureKind.TRANSIENT
+
+
+def test_an_answer_that_cannot_be_read_keeps_what_it_told() -> None:
+    """Its tokens, and its request id if that is a word."""
+    failure = invalid_response("No.", "req_1", TokenCounts(input=3))
+    assert (failure.request_id, failure.tokens, str(failure.error)) == (
+        "req_1",
+        TokenCounts(input=3),
+        "No. (request req_1)",
+    )
+    assert invalid_response("No.", "<b>").request_id is None

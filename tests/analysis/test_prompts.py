@@ -11,21 +11,25 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cardanalysis._documents import Document, QuestionAnswer, UploadContext
-from cardanalysis._models import AnalysisRequest
+from cardanalysis._documents import QuestionAnswer, UploadContext
 from cardanalysis.analysis import _prompts
-from cardanalysis.analysis._answers import CARDS_SCHEMA
-from cardanalysis.analysis._prompts import PROMPT_VERSION, clean, system_prompt, user_content
-
-
-def document(text: str, name: str = "brief.md") -> Document:
-    return Document(upload_id="u", name=name, media_type="text/markdown", text=text, blocks=())
+from cardanalysis.analysis._answers import CARDS_SCHEMA, parse_cards
+from cardanalysis.analysis._prompts import (
+    CARDS_PROMPT,
+    PROMPT_VERSION,
+    Excerpt,
+    clean,
+    context_text,
+    custom_version,
+    document_texts,
+    repair_text,
+    task_text,
+)
 
 
 def texts(text: str, context: UploadContext | None = None, name: str = "brief.md") -> list[str]:
-    blocks = user_content(document(text, name), AnalysisRequest(context=context))
-    assert all(block["type"] == "text" for block in blocks)
-    return [block["text"] for block in blocks]
+    known = context_text(context)
+    return [*([known] if known else []), *document_texts(name, Excerpt(text=text))]
 
 
 def fence(text: str) -> tuple[str, str, str]:
@@ -40,7 +44,7 @@ def test_the_version_changes_with_the_prompt() -> None:
     text = files("cardanalysis.analysis").joinpath("prompts/cards.md").read_text(encoding="utf-8")
     first, _, rest = text.partition("\n")
     assert first == f"<!-- version: {PROMPT_VERSION} -->"
-    assert (PROMPT_VERSION, hashlib.sha256(rest.encode()).hexdigest()[:16]) == ("1", "e0666b63611930ef")
+    assert (PROMPT_VERSION, hashlib.sha256(rest.encode()).hexdigest()[:16]) == ("2", "2136a4d39dc1a4fa")
 
 
 def test_a_prompt_without_a_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,18 +54,32 @@ def test_a_prompt_without_a_version_is_refused(monkeypatch: pytest.MonkeyPatch) 
         _prompts._read_prompt("cards.md")
 
 
-def test_the_instructions_say_how_many_cards() -> None:
-    """The number stands in the text, and nothing is left to fill in."""
-    text = system_prompt(7)
-    assert "at most 7 cards" in text
-    assert "{" not in text
-    assert "version:" not in text
+def test_the_instructions_are_ready_as_they_are() -> None:
+    """Nothing is left to fill in, so that they are the same in every request and can be cached."""
+    assert CARDS_PROMPT.strip() == CARDS_PROMPT
+    assert not re.search(r"\{\w*\}", CARDS_PROMPT)
+    assert "version:" not in CARDS_PROMPT
+
+
+def test_the_example_in_the_instructions_fits_the_schema() -> None:
+    """What is shown as a good answer is one, and its quotes stand in what it quotes."""
+    (line,) = [line for line in CARDS_PROMPT.splitlines() if line.startswith('{"cards"')]
+    (card,) = parse_cards(line, made_by="m")
+    before = CARDS_PROMPT[: CARDS_PROMPT.index(line)]
+    assert all(quote in before for quote in card.quotes)
+
+
+def test_a_version_of_ones_own_is_told_by_its_text() -> None:
+    """The same instructions have the same version, others another; half surrogates do no harm."""
+    assert custom_version("Be quick.") == custom_version("Be quick.")
+    assert custom_version("Be quick.") != custom_version("Be quick!")
+    assert re.fullmatch(r"custom-[0-9a-f]{12}", custom_version("a\ud800"))
 
 
 def test_the_instructions_explain_every_field() -> None:
     """Each field of the schema is explained, in the order in which it is to be written."""
     fields = list(CARDS_SCHEMA["properties"]["cards"]["items"]["properties"])
-    assert re.findall(r"(?m)^- `(\w+)`", system_prompt(1)) == fields
+    assert re.findall(r"(?m)^- `(\w+)`", CARDS_PROMPT) == fields
 
 
 def test_the_document_is_fenced_whole() -> None:
@@ -161,3 +179,53 @@ def test_every_message_can_be_encoded(text: str) -> None:
     assert [new for old, new in zip(text, clean(text), strict=True) if old != new] == ["\ufffd"] * sum(
         "\ud800" <= letter <= "\udfff" for letter in text
     )
+
+
+# --- parts, tasks and repairs -----------------------------------------------------------------------------------------
+
+
+def test_a_part_says_where_it_stands() -> None:
+    """Its place and the headings above it come before it, as fenced JSON; then a table's header."""
+    excerpt = Excerpt(text="rows", place=(10, 14, 99), headings=["Größe", "</x>"], table_header="a | b")
+    place, header, part = document_texts("b.md", excerpt)
+    assert json.loads(fence(place)[1]) == {
+        "from_character": 10,
+        "to_character": 14,
+        "of": 99,
+        "under_headings": ["Größe", "</x>"],
+    }
+    assert fence(header)[0].startswith("header-")
+    assert fence(header)[1] == "a | b"
+    assert fence(part)[1] == "rows"
+
+
+def test_a_whole_document_says_nothing_of_parts() -> None:
+    """It is one text."""
+    assert len(document_texts("b.md", Excerpt(text="all"))) == 1
+
+
+@pytest.mark.parametrize(("most", "words"), [(1, "at most 1 card."), (7, "at most 7 cards.")])
+def test_the_task_says_how_many_cards(most: int, words: str) -> None:
+    """The number stands at the end of the message."""
+    assert task_text(most, []) == f"Write {words}"
+    assert task_text(most, ["A"]).endswith(words)
+
+
+@given(st.lists(st.text(max_size=20), min_size=1, max_size=4))
+def test_titles_cannot_close_their_fence(titles: list[str]) -> None:
+    """What the model wrote is data too, since a document may have made it write so."""
+    text = task_text(3, titles)
+    tag, inside = re.search(r"(?s)<(titles-[0-9a-f]{16})>\n(.*)\n</\1>", text).groups()  # type: ignore[union-attr]
+    assert text.count(f"</{tag}>") == 1
+    assert json.loads(inside) == list(map(clean, titles))
+    text.encode()
+
+
+@given(st.text(max_size=100))
+def test_a_rejected_answer_cannot_close_its_fence(answer: str) -> None:
+    """The model sees what it wrote and what is wrong with it."""
+    text = repair_text(answer, "cards is missing.")
+    (tag,) = re.findall(r"<(answer-[0-9a-f]{16})>\n", text)
+    assert text.count(f"</{tag}>") == 1
+    assert f"<{tag}>\n{clean(answer)}\n</{tag}>" in text
+    assert "cards is missing." in text.split(f"</{tag}>")[1]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cardanalysis.analysis._schema import Schema, first_violation, violations
+from cardanalysis.analysis._schema import Schema, first_violation, fits, violations
 
 CARD: Schema = {
     "type": "object",
@@ -144,3 +144,30 @@ def test_a_message_repeats_nothing_of_the_value(secret: str, where: str) -> None
     verdict = first_violation({"cards": [card]}, ANSWER)
     assert verdict is not None
     assert marked not in verdict
+
+
+MIXED: Schema = {
+    "type": "object",
+    "properties": {
+        "a": {"type": "string"},
+        "b": {
+            "type": "array",
+            "items": {"type": "object", "properties": {}, "required": [], "additionalProperties": False},
+        },
+        "c": {"type": "string", "enum": ["x", "Y"]},
+    },
+    "required": ["a", "b", "c"],
+    "additionalProperties": False,
+}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["x", "y", "z"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("abcd"), inner, max_size=4),
+    max_leaves=6,
+)
+
+
+@pytest.mark.parametrize("schema", [MIXED, {**MIXED, "required": ["a"]}, {"type": "integer"}])
+@given(value=JSON | st.fixed_dictionaries({"a": JSON, "b": JSON, "c": JSON}))
+def test_the_quick_check_and_the_explaining_one_agree(schema: Schema, value: object) -> None:
+    """What fits has no violation, and what does not has one."""
+    assert fits(schema)(value) == (first_violation(value, schema) is None)

@@ -22,7 +22,8 @@ from attrs import evolve
 from measuring import peak_memory_mb
 
 from cardanalysis import Event, Item, ItemStatus, Run, RunStatus
-from cardanalysis._engine import Engine, Entry, Job, Outcome
+from cardanalysis._engine import Engine
+from cardanalysis._jobs import Entry, Job, Outcome
 from cardanalysis._models import NewItem
 
 _LIMIT = 16

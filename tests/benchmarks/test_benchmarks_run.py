@@ -12,6 +12,8 @@ _HERE = Path(__file__).parent
 _PAGE = _HERE.parents[1] / "docs" / "benchmarks.md"
 _SHOWN = {
     "speedup": ("Speed at a limit", ["asyncio, limit 1", "asyncio, limit 2", "trio, limit 2", "from an iterator"]),
+    "pacing": ("Pacing", ["ours, limit 16", "SDK, limit 16", "SDK, limit 2", "the other client"]),
+    "requests": ("Requests", ["asyncio, streamed", "trio, not streamed", "direct, cache", "batch, cache"]),
     "engine": ("The engine's cost for one item", ["our engine", "aiometer.amap", "asyncio.Semaphore + gather"]),
     "imports": ("Importing", ["`import cardanalysis`", "`import anyio, attrs`"]),
     "stores": ("Stores", ["MemoryStore", "SQLiteStore", "a transaction in a thread"]),

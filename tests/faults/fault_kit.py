@@ -14,7 +14,8 @@ from typing import Any
 import anyio
 from anyio.lowlevel import checkpoint
 
-from cardanalysis import Analysis, Card, Document, Item, LeaseLost, RunStatus, SQLiteStore, Upload, Usage
+from cardanalysis import Analysis, Card, Document, Item, RunStatus, SQLiteStore, Upload, Usage
+from cardanalysis.abc import LeaseLost
 from cardanalysis.testing import ScriptedAnalyzer
 from cardanalysis.testing._store_promises_trial import ManualClock, Snapshot, Trial
 

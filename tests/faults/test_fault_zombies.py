@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from fault_kit import RUN, Notes, check_finished, titles
 
-from cardanalysis import LeaseLost, SQLiteStore, Usage
-from cardanalysis.abc import NewItem, NewOutput
+from cardanalysis import SQLiteStore, Usage
+from cardanalysis.abc import LeaseLost, NewItem, NewOutput
 from cardanalysis.testing._store_promises_trial import ManualClock
 
 FIRST, SECOND = "0000.txt", "0001.txt"

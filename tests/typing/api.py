@@ -28,7 +28,6 @@ from cardanalysis import (
     Item,
     ItemError,
     ItemStatus,
-    LeaseLost,
     Loader,
     Location,
     MemoryStore,
@@ -290,7 +289,7 @@ async def use_a_store(store: Store) -> None:
 async def handle_errors(store: Store) -> str:
     try:
         await store.get_run("monday")
-    except (RunNotFound, LeaseLost) as error:
+    except RunNotFound as error:
         return error.run_id
     except VersionConflict as error:
         assert_type(error.current, int)

@@ -6,16 +6,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._claude import ClaudeAnalyzer, default_model
+    from ._batch_requests import BatchOptions
+    from ._claude import ClaudeAnalyzer
     from ._outline import OutlineAnalyzer
     from ._prices import LIST_PRICES, Price, PriceTable, TokenCounts
+    from ._prompts import default_prompt
+    from ._retries import RetryPolicy
+    from ._sdk import default_model
 
-__all__ = ["LIST_PRICES", "ClaudeAnalyzer", "OutlineAnalyzer", "Price", "PriceTable", "TokenCounts", "default_model"]
+__all__ = [
+    "LIST_PRICES",
+    "BatchOptions",
+    "ClaudeAnalyzer",
+    "OutlineAnalyzer",
+    "Price",
+    "PriceTable",
+    "RetryPolicy",
+    "TokenCounts",
+    "default_model",
+    "default_prompt",
+]
 
 # The SDK takes most of a second to import, so only those who use Claude wait for it.
 _HOME_OF = {
     "ClaudeAnalyzer": "_claude",
-    "default_model": "_claude",
+    "default_model": "_sdk",
+    "default_prompt": "_prompts",
+    "BatchOptions": "_batch_requests",
+    "RetryPolicy": "_retries",
     "OutlineAnalyzer": "_outline",
     "LIST_PRICES": "_prices",
     "Price": "_prices",

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from .._models import Card, Priority
 from ._prompts import clean
-from ._schema import first_violation
+from ._schema import first_violation, fits
 
-__all__ = ["CARDS_SCHEMA", "SCHEMA_VERSION", "InvalidAnswer", "parse_cards"]
+__all__ = ["CARDS_SCHEMA", "SCHEMA_VERSION", "InvalidAnswer", "as_card", "parse_cards"]
 
 SCHEMA_VERSION: Final = "1"
 """Raised with every change of `CARDS_SCHEMA`; recorded on every run."""
@@ -48,6 +48,9 @@ CARDS_SCHEMA: Final[dict[str, Any]] = _object({"cards": {"type": "array", "items
 """The schema of an answer, within the limits of structured outputs."""
 
 
+_FITS: Final = fits(CARDS_SCHEMA)
+
+
 class InvalidAnswer(ValueError):
     """An answer that is no list of cards. Its text names the first thing that is wrong and repeats nothing of it."""
 
@@ -69,7 +72,7 @@ def parse_cards(text: str, *, made_by: str) -> tuple[Card, ...]:
     for index, card in enumerate(cards):
         if not card["title"].strip():
             raise InvalidAnswer(f"cards[{index}].title must not be blank.")
-    return tuple(_card(card, made_by) for card in cards)
+    return tuple(as_card(card, made_by=made_by) for card in cards)
 
 
 def _checked(text: str) -> Any:
@@ -80,12 +83,18 @@ def _checked(text: str) -> Any:
     except (ValueError, RecursionError):
         # The decoder's own message is left out: it keeps the answer's text.
         raise InvalidAnswer("The answer is not valid JSON.") from None
-    if (violation := first_violation(value, CARDS_SCHEMA)) is not None:
+    if not _FITS(value) and (violation := first_violation(value, CARDS_SCHEMA)) is not None:
         raise InvalidAnswer(violation)
     return value
 
 
-def _card(card: Mapping[str, Any], made_by: str) -> Card:
+def as_card(card: Mapping[str, Any], *, made_by: str) -> Card:
+    """Make a card of one that fits the schema and has a title.
+
+    Args:
+        card: Its values by name.
+        made_by: What to record as its maker.
+    """
     priority = card["priority"].strip().casefold()
     texts = {name: _trimmed(value) for name, value in card.items() if name != "priority"}
     return Card(**texts, priority=None if priority == _UNSTATED else priority, made_by=made_by)

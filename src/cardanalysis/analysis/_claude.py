@@ -1,49 +1,41 @@
-"""Claude as an analyzer, on the official SDK. This is the only module that imports ``anthropic``, which takes 0.7 s.
-
-What the code relies on was read in and tried with version 2.12 of the SDK.
-"""
+"""Claude as an analyzer: its settings, and what is made of them when it is opened."""
 
 from __future__ import annotations
 
-import inspect
-import json
-import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
-from typing import Any, Final, get_args
-from urllib.parse import urlsplit
+from typing import Any, Final
 
-import anthropic
 import anyio
-from anthropic.resources.messages import messages as sdk_messages
-from anthropic.types.model import Model
-from attrs import Attribute, field, frozen
+from attrs import field, frozen
+from attrs.validators import optional
 
 from .._documents import Document
-from .._errors import AnalyzerError, CardAnalysisError, ConfigurationError
-from .._models import Analysis, AnalysisRequest, Card, Usage
-from .._validators import positive, some_text
-from ..abc import Analyzer
-from ._answers import CARDS_SCHEMA, SCHEMA_VERSION, InvalidAnswer, parse_cards
-from ._failures import StatusFailure, explain_cause, explain_status, explain_stop, no_api_key, request_note
+from .._models import Analysis, AnalysisRequest
+from .._validators import duration, instance_of, is_text, positive, some_text
+from ..abc import Analyzer, BatchSession, Journal
+from ..pacing import Pacer, default_pacer
+from ._answers import SCHEMA_VERSION
+from ._asking import Asker, Gate
+from ._batches import BatchOptions, BatchTransport, batches_open
+from ._billing import Billing
+from ._direct import DirectTransport
+from ._estimates import estimate_tokens
+from ._gates import BatchGate, PacedGate
+from ._parts import split_to
 from ._prices import LIST_PRICES, PriceTable
-from ._prompts import PROMPT_VERSION, system_prompt, user_content
-from ._replies import InvalidReply, Reply, read_reply
-from ._schema import is_object
+from ._prompts import CARDS_PROMPT, PROMPT_VERSION, custom_version
+from ._questions import Questions
+from ._reading import Reading, share
+from ._retries import RetryPolicy
+from ._sdk import account_of, async_client, check_client, default_model, own_client, with_own_connections
+from ._transport import AttemptFailed, Transport
+from ._warming import CacheWarmer
 
-__all__ = ["ClaudeAnalyzer", "default_model"]
+__all__ = ["ClaudeAnalyzer"]
 
-_MID_PRICED: Final = ("claude-sonnet-5-5", "claude-sonnet-5", "claude-sonnet-4-6")
-_CONNECT_SECONDS: Final = 5.0  # the SDK's own default, which a plain number as timeout would replace
 _CLOSE_SECONDS: Final = 5.0
-
-
-def default_model() -> str:
-    """The model that is used when none is named: the newest mid-priced one that the SDK does not deprecate."""
-    deprecated = getattr(sdk_messages, "DEPRECATED_MODELS", {})
-    known = {name for part in get_args(Model) for name in get_args(part)}
-    return next((model for model in _MID_PRICED if model in known and model not in deprecated), _MID_PRICED[0])
 
 
 def _model(name: str | None) -> str:
@@ -54,56 +46,51 @@ def _price_table(table: PriceTable | None) -> PriceTable:
     return LIST_PRICES if table is None else table
 
 
+def _pacer(pacer: Pacer | None) -> Pacer:
+    return default_pacer() if pacer is None else pacer
+
+
+def _policy(policy: RetryPolicy | None) -> RetryPolicy:
+    return RetryPolicy() if policy is None else policy
+
+
 def _utc_today() -> date:
     return datetime.now(UTC).date()
 
 
-def _seconds(_instance: object, attribute: Attribute[Any], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise ConfigurationError(f"{attribute.name} must be a number of seconds above 0.")
-
-
-def _async_client(_instance: object, _attribute: Attribute[Any], client: Any) -> None:
-    """Clients are known by what they can do: some cloud variants share no class with ``AsyncAnthropic``."""
-    if client is None:
-        return
-    if isinstance(client, str):
-        raise ConfigurationError(
-            "The first argument is a client, not text. Choose a model with ClaudeAnalyzer(model=...), and pass a key "
-            "as ClaudeAnalyzer(AsyncAnthropic(api_key=...)).",
-            code="client_setup",
-        )
-    if hasattr(client, "__enter__") and not hasattr(client, "__aenter__"):
-        raise _not_async(type(client).__name__)
-    if isinstance(client, type) or not callable(getattr(getattr(client, "messages", None), "create", None)):
-        raise ConfigurationError(
-            "The client has no messages.create. Pass an AsyncAnthropic(...), or none to use ANTHROPIC_API_KEY.",
-            code="client_setup",
-        )
-
-
-def _not_async(what: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"ClaudeAnalyzer needs an async client, not {what}. Pass an AsyncAnthropic or another Async... client of the "
-        "SDK, or none.",
-        code="client_setup",
-    )
-
-
 @frozen(eq=False)
 class ClaudeAnalyzer:
-    """Finds cards with Claude: one request a document, with structured output that is checked before it is believed.
+    """Finds cards with Claude: structured output that is checked before it is believed, under the API's rate limits.
 
-    It holds no connection, so it can be shared between runs, event loops and backends. A run opens it once; `analyze`
-    outside of `open` opens it for that one call.
+    A document is one request, unless it is too long for one, or its answer is. It holds no connection, so it can be
+    shared between runs, event loops and backends. A run opens it once; `analyze` outside of `open` opens it for that
+    one call.
 
     Args:
         client: An async client of the SDK, such as ``AsyncAnthropic`` or one of its cloud variants, or anything with
-            an async ``messages.create`` like theirs. It is used in the event loop it was made for and never closed.
-            With None, each `open` makes an ``AsyncAnthropic()`` from the environment and closes it.
+            an async ``messages.create`` like theirs. It is used in the event loop it was made for and never closed,
+            and its own retries are turned off. With None, each `open` makes an ``AsyncAnthropic()`` from the
+            environment and closes it.
         model: The model; None for `default_model`.
-        max_tokens: The most tokens of an answer, thinking included; a longer answer fails as ``truncated``.
-        request_timeout: The longest silence of the API in seconds, in each attempt that the client makes.
+        max_tokens: The most tokens of an answer, thinking included. Of a longer one the whole cards are kept and the
+            rest is asked for.
+        max_input_tokens: The longest text in tokens, estimated, that is sent in one request. A longer document is cut
+            where its own structure is loosest.
+        prompt: The instructions; None for the ones in the package. The document and its context follow them.
+        thinking: Passed to the API as ``thinking``, such as ``{"type": "adaptive"}``; None for the model's default.
+        effort: Passed to the API as ``output_config.effort``, such as ``low``; None for the model's default.
+        cache: Whether to mark the instructions and the context of the run for the prompt cache. The first request then
+            goes alone until its answer begins.
+        stream: Whether to ask for a stream, so that a silent API is noticed early and what a broken answer cost is
+            known.
+        connect_timeout: Seconds until a connection must stand.
+        request_timeout: Seconds that one attempt may take in all.
+        idle_timeout: Seconds of silence after which a stream is given up. The API may stay silent while it compiles a
+            schema that it has not seen for a day: for up to 180 seconds (public documentation on structured outputs,
+            August 2026); the next attempt finds it compiled.
+        retry: When a request that failed is made again; None for ``RetryPolicy()``.
+        batches: How requests are packed with ``mode="batch"``, and how often batches are looked at.
+        pacer: Holds requests back before the rate limits do; None for the one that the whole process shares.
         prices: For `Usage.cost`; None for the list prices. The cost of a model that they do not know is None.
         today: Gives the day whose prices hold, in UTC.
 
@@ -111,10 +98,21 @@ class ClaudeAnalyzer:
         ConfigurationError: An argument is wrong, or the client is not async.
     """
 
-    _client: Any = field(default=None, repr=False, validator=_async_client)
+    _client: Any = field(default=None, repr=False, validator=async_client)
     model: str = field(default=None, converter=_model, validator=some_text, kw_only=True)
-    max_tokens: int = field(default=16000, validator=positive, kw_only=True)
-    request_timeout: float = field(default=600.0, validator=_seconds, kw_only=True)
+    max_tokens: int = field(default=16_000, validator=positive, kw_only=True)
+    max_input_tokens: int = field(default=100_000, validator=positive, kw_only=True)
+    prompt: str | None = field(default=None, validator=optional(some_text), kw_only=True, repr=False)
+    thinking: Mapping[str, Any] | None = field(default=None, validator=optional(instance_of(Mapping)), kw_only=True)
+    effort: str | None = field(default=None, validator=optional(is_text), kw_only=True)
+    cache: bool = field(default=True, kw_only=True)
+    stream: bool = field(default=True, kw_only=True)
+    connect_timeout: float = field(default=5.0, validator=duration, kw_only=True)
+    request_timeout: float = field(default=600.0, validator=duration, kw_only=True)
+    idle_timeout: float = field(default=120.0, validator=duration, kw_only=True)
+    retry: RetryPolicy = field(default=None, converter=_policy, validator=instance_of(RetryPolicy), kw_only=True)
+    batches: BatchOptions = field(factory=BatchOptions, validator=instance_of(BatchOptions), kw_only=True)
+    pacer: Pacer = field(default=None, converter=_pacer, validator=instance_of(Pacer), kw_only=True, repr=False)
     prices: PriceTable = field(default=None, converter=_price_table, kw_only=True, repr=False)
     today: Callable[[], date] = field(default=_utc_today, kw_only=True, repr=False)
 
@@ -125,12 +123,41 @@ class ClaudeAnalyzer:
 
     def describe(self) -> Mapping[str, Any]:
         """What the answers depend on."""
-        return {
+        described: dict[str, Any] = {
             "model": self.model,
-            "prompt_version": PROMPT_VERSION,
+            "prompt_version": PROMPT_VERSION if self.prompt is None else custom_version(self.prompt),
             "schema_version": SCHEMA_VERSION,
             "max_tokens": self.max_tokens,
+            "max_input_tokens": self.max_input_tokens,
         }
+        options = {"thinking": None if self.thinking is None else dict(self.thinking), "effort": self.effort}
+        return described | {name: value for name, value in options.items() if value is not None}
+
+    def request_params(self, document: Document, request: AnalysisRequest, /) -> Sequence[Mapping[str, Any]]:
+        """The requests for a document, as the arguments of ``messages.create``; more than one if it is long.
+
+        Where an answer is cut or does not fit the schema, more will be made.
+
+        Args:
+            document: What to read.
+            request: How many cards are wanted, and what is known beyond the text.
+        """
+        questions = self._questions()
+        parts = split_to(document, self.max_input_tokens, estimate_tokens)
+        return [
+            questions.about(document, request, part, max_cards=share(document, part, request.max_cards)).params
+            for part in parts
+        ]
+
+    async def count_tokens(self, document: Document, request: AnalysisRequest, /) -> int:
+        """Ask the API how many input tokens the requests for a document have. It is free, under limits of its own.
+
+        Raises:
+            ConfigurationError: The client, the key or the model is wrong.
+            AnalyzerError: There is no answer.
+        """
+        async with self._open() as ready:
+            return await ready.count_tokens(document, request)
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Analyzer, None]:
@@ -140,47 +167,110 @@ class ClaudeAnalyzer:
             ConfigurationError: On entering: there is no API key (code ``no_api_key``), or the key or the base URL
                 cannot be right (code ``client_setup``).
         """
-        if self._client is not None:
-            _check_client(self._client)
-            yield _Session(settings=self, client=self._client)
-            return
-        client = _own_client()
-        try:
-            _check_client(client)
-            yield _Session(settings=self, client=client)
-        finally:
-            # Shielded, so that a cancelled run leaves no open sockets behind.
-            with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
-                await client.close()
+        async with self._open() as ready:
+            yield ready
+
+    @asynccontextmanager
+    async def open_batches(self, journal: Journal, /) -> AsyncGenerator[BatchSession, None]:
+        """As `open`, for requests that wait in Message Batches: half the price, and up to a day to wait.
+
+        The first request of a run is made by itself, at the full price: what the API does not accept would show in a
+        batch only when all of it has failed.
+
+        Args:
+            journal: The run's log, where the batches are noted.
+
+        Raises:
+            ConfigurationError: As from `open`, or the client has no batches (code ``no_batches``).
+        """
+        async with self._opened_client() as client:
+            direct, clock = self._direct(client), self.pacer.clock
+            opened = batches_open(client, journal=journal, options=self.batches, clock=clock, probe=direct)
+            async with opened as batches:
+                yield _BatchSession(
+                    settings=self,
+                    direct=direct,
+                    asker=self._asker(batches, BatchGate(clock=clock)),
+                    questions=self._questions(),
+                    batches=batches,
+                )
 
     async def analyze(self, document: Document, request: AnalysisRequest, /) -> Analysis:
-        """Ask for a document's cards, with one request.
+        """Ask for a document's cards.
 
         Args:
             document: What to read. It is sent as fenced data.
             request: How many cards are wanted, and what is known beyond the text.
 
         Returns:
-            The cards, with quotes that are not looked up yet, and what they cost.
+            The cards, with quotes that are not looked up yet, what they cost, and what is missing if a part of the
+            document could not be read.
 
         Raises:
             AnalyzerError: There is no whole, valid answer for this document. Its code says why: ``truncated``,
                 ``refused``, ``context_window_exceeded``, ``invalid_answer``, ``invalid_response``, ``rate_limited``,
                 ``api_unavailable``, ``request_timed_out``, ``connection_failed``, ``too_large``, ``invalid_request``
-                or ``client_failed``. Its ``usage`` is what the attempt cost.
+                or ``client_failed``. Its ``usage`` is what all attempts cost.
             ConfigurationError: No document would get one: ``no_api_key``, ``authentication``, ``permission``,
-                ``billing``, ``unknown_model`` or ``client_setup``.
+                ``billing``, ``unknown_model``, ``unknown_price`` or ``client_setup``.
+            RunStopped: The run may not spend more.
         """
         async with self.open() as ready:
             return await ready.analyze(document, request)
 
+    # -- the parts -----------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncGenerator[_Session, None]:
+        async with self._opened_client() as client:
+            direct = self._direct(client)
+            gate = PacedGate(pacer=self.pacer, account=account_of(client), warmer=CacheWarmer(self.pacer.clock))
+            yield _Session(settings=self, direct=direct, asker=self._asker(direct, gate), questions=self._questions())
+
+    @asynccontextmanager
+    async def _opened_client(self) -> AsyncGenerator[Any, None]:
+        client, close = own_client() if self._client is None else with_own_connections(self._client)
+        try:
+            check_client(client)
+            yield client
+        finally:
+            # Shielded, so that a cancelled run leaves no open sockets behind.
+            if close is not None:
+                with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
+                    await close()
+
+    def _direct(self, client: Any) -> DirectTransport:
+        return DirectTransport(
+            client=client,
+            connect_timeout=self.connect_timeout,
+            request_timeout=self.request_timeout,
+            idle_timeout=self.idle_timeout,
+            stream=self.stream,
+        )
+
+    def _asker(self, transport: Transport, gate: Gate) -> Asker:
+        billing = Billing(prices=self.prices, model=self.model, today=self.today)
+        return Asker(transport=transport, gate=gate, billing=billing, policy=self.retry, clock=self.pacer.clock)
+
+    def _questions(self) -> Questions:
+        return Questions(
+            model=self.model,
+            max_tokens=self.max_tokens,
+            prompt=CARDS_PROMPT if self.prompt is None else self.prompt,
+            thinking=self.thinking,
+            effort=self.effort,
+            cache=self.cache,
+        )
+
 
 @frozen(kw_only=True, eq=False)
 class _Session:
-    """An opened analyzer: the settings and a client of the running event loop."""
+    """An opened analyzer: the settings and what asks in the running event loop."""
 
     settings: ClaudeAnalyzer
-    client: Any = field(repr=False)
+    direct: DirectTransport = field(repr=False)
+    asker: Asker = field(repr=False)
+    questions: Questions = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -190,187 +280,33 @@ class _Session:
         return self.settings.describe()
 
     async def analyze(self, document: Document, request: AnalysisRequest, /) -> Analysis:
-        content = user_content(document, request)
+        reading = Reading(
+            asker=self.asker,
+            questions=self.questions,
+            document=document,
+            request=request,
+            most_tokens=self.settings.max_input_tokens,
+            repairs=self.settings.retry.repairs,
+        )
+        return await reading.run()
+
+    async def count_tokens(self, document: Document, request: AnalysisRequest, /) -> int:
         try:
-            response = await self._send(system_prompt(request.max_cards), content)
-            body, request_id = await _body(response), getattr(response, "request_id", None)
-        except Exception as error:
-            private = [document.text, document.name, *(block["text"] for block in content[:-1])]
-            # Not chained: the texts of causes can hold the key or parts of the request.
-            raise _explain(error, model=self.settings.model, private=private) from None
-        reply = _read(body, request_id)
-        return self._analysis(reply, request_id, request.max_cards)
-
-    async def _send(self, system: str, content: list[dict[str, str]]) -> Any:
-        """Make one request and return the SDK's raw response."""
-        settings, messages = self.settings, self.client.messages
-        timeout = settings.request_timeout
-        # The plain call would build models that check nothing; `parse` loses the usage of an answer that is cut.
-        pending = getattr(messages, "with_raw_response", messages).create(
-            model=settings.model,
-            max_tokens=settings.max_tokens,
-            system=system,
-            messages=[{"role": "user", "content": content}],
-            output_config={"format": {"type": "json_schema", "schema": CARDS_SCHEMA}},
-            # A timeout of the call's own also keeps the SDK from refusing a large max_tokens without streaming.
-            timeout=anthropic.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS)),
-        )
-        if not inspect.isawaitable(pending):
-            raise _not_async(type(self.client).__name__)
-        return await pending
-
-    def _analysis(self, reply: Reply, request_id: str | None, max_cards: int) -> Analysis:
-        usage = self._usage(reply)
-        failure = explain_stop(reply, max_tokens=self.settings.max_tokens, usage=usage, request_id=request_id)
-        if failure is not None:
-            raise failure
-        try:
-            cards = parse_cards(reply.text, made_by=self.settings.model)
-        except InvalidAnswer as invalid:
-            message = f"The answer does not fit the schema: {invalid} Run it again.{request_note(request_id)}"
-            raise AnalyzerError(message, code="invalid_answer", usage=usage) from None
-        return Analysis(cards=cards[:max_cards], usage=usage, notes=_notes(cards, max_cards))
-
-    def _usage(self, reply: Reply) -> Usage:
-        tokens = reply.tokens
-        return Usage(
-            requests=1,
-            input_tokens=tokens.input,
-            output_tokens=tokens.output,
-            cache_read_tokens=tokens.cache_read,
-            cache_write_tokens=tokens.cache_write,
-            cost=self._cost(reply),
-        )
-
-    def _cost(self, reply: Reply) -> float | None:
-        if not reply.price_factor:
-            return reply.price_factor
-        model = reply.model or self.settings.model
-        cost = self.settings.prices.cost(model, reply.tokens, on=self.settings.today())
-        return None if cost is None else cost * reply.price_factor
+            requests = self.settings.request_params(document, request)
+            return sum([await self.direct.count(params) for params in requests])
+        except AttemptFailed as failed:
+            raise failed.failure.error from None
 
 
-def _notes(cards: Sequence[Card], max_cards: int) -> list[str]:
-    if len(cards) <= max_cards:
-        return []
-    return [f"The model returned {len(cards)} cards; the first {max_cards} were kept."]
+@frozen(kw_only=True, eq=False)
+class _BatchSession(_Session):
+    """One that asks in batches."""
 
+    batches: BatchTransport = field(repr=False)
 
-def _own_client() -> anthropic.AsyncAnthropic:
-    try:
-        client = anthropic.AsyncAnthropic()
-    except anthropic.CredentialsError:
-        raise no_api_key("There is no API key for Claude, and its profile on disk cannot be used.") from None
-    except Exception:
-        message = "No client for Claude can be made from the environment. Check ANTHROPIC_BASE_URL, ANTHROPIC_PROFILE "
-        raise ConfigurationError(f"{message}and the other ANTHROPIC_ variables.", code="client_setup") from None
-    # A line break at the end is a common slip where the variable is set from a file.
-    client.api_key = (client.api_key or "").strip() or None
-    client.auth_token = (client.auth_token or "").strip() or None
-    return client
+    @property
+    def most_waiting(self) -> int:
+        return self.settings.batches.size
 
-
-def _check_client(client: Any) -> None:
-    """Find what would make every request fail, before the first one.
-
-    Only the plain client is looked at. Others have credentials and addresses of their own; what is wrong with those
-    shows in the first request and stops the run then.
-    """
-    if type(client) is not anthropic.AsyncAnthropic:
-        return
-    if not _has_credentials(client):
-        raise no_api_key()
-    if not all(map(_fits_a_header, (client.api_key, client.auth_token))):
-        raise ConfigurationError(
-            "The API key holds white space or other characters that no key has. Set ANTHROPIC_API_KEY, or the "
-            "client's api_key, to the key alone.",
-            code="client_setup",
-        )
-    address = urlsplit(str(client.base_url))
-    if address.scheme not in ("http", "https") or not address.netloc:
-        raise ConfigurationError(
-            "The base URL of the API must begin with http:// or https:// and name a host. Correct or unset "
-            "ANTHROPIC_BASE_URL, or the client's base_url.",
-            code="client_setup",
-        )
-
-
-def _has_credentials(client: anthropic.AsyncAnthropic) -> bool:
-    if client.api_key or client.auth_token or client.credentials:
-        return True
-    if "" in (client.api_key, client.auth_token):
-        return False
-    # A header of the caller's own counts, also one that says to send none.
-    return not {"authorization", "x-api-key"}.isdisjoint(name.lower() for name in client.default_headers)
-
-
-def _fits_a_header(secret: str | None) -> bool:
-    return not secret or (secret.isascii() and secret.isprintable() and " " not in secret)
-
-
-async def _body(response: Any) -> bytes | Mapping[str, Any]:
-    """The raw body; of a client whose middleware, or whose own way, gives a ready message instead, its values."""
-    raw: bytes | Mapping[str, Any] = b""
-    if hasattr(response, "http_response"):
-        raw = await response.read()
-    elif hasattr(response, "model_dump"):
-        raw = response.model_dump(mode="json", warnings=False)
-    elif is_object(response):
-        raw = response
-    return raw
-
-
-def _read(body: bytes | Mapping[str, Any], request_id: str | None) -> Reply:
-    try:
-        return read_reply(body)
-    except InvalidReply as invalid:
-        message = (
-            f"What came back with status 200 is no answer of the Messages API. {invalid} Check the base URL and what "
-            f"stands between, such as a proxy, and run it again.{request_note(request_id)}"
-        )
-        raise AnalyzerError(message, code="invalid_response", usage=Usage(requests=1)) from None
-
-
-def _explain(error: Exception, *, model: str, private: Sequence[str]) -> CardAnalysisError:
-    """Turn whatever a client raises into an error of this library."""
-    if isinstance(error, CardAnalysisError):
-        return error
-    if isinstance(error, anthropic.APIStatusError):
-        return explain_status(
-            StatusFailure(
-                status=error.status_code,
-                kind=error.type,
-                error_code=error.error_code,
-                message=error.api_message if isinstance(error.api_message, str) else "",
-                request_id=error.request_id,
-                model=model,
-                private=private,
-            )
-        )
-    if isinstance(error, anthropic.APITimeoutError):
-        message = "The API did not answer in time. Run it again, or raise ClaudeAnalyzer(request_timeout=...)."
-        return AnalyzerError(message, code="request_timed_out")
-    if isinstance(error, anthropic.APIConnectionError):
-        return explain_cause(error.__cause__)
-    return _explain_client(error)
-
-
-def _explain_client(error: Exception) -> CardAnalysisError:
-    """What went wrong in the client itself, before a request or after a response."""
-    what = type(error).__name__
-    if isinstance(error, TypeError) and "authentication" in str(error):
-        return no_api_key()
-    if isinstance(error, anthropic.CredentialsError):
-        return ConfigurationError(
-            "The client cannot load its credentials. Renew them, then resume.", code="authentication"
-        )
-    if isinstance(error, (TypeError, ImportError)):
-        message = f"The client cannot make the request ({what}). Check its version and the extras it needs."
-        return ConfigurationError(message, code="client_setup")
-    if isinstance(error, (json.JSONDecodeError, anthropic.APIResponseValidationError)):
-        return AnalyzerError(
-            "The API's response cannot be read. Run it again.", code="invalid_response", usage=Usage(requests=1)
-        )
-    if isinstance(error, UnicodeEncodeError):
-        return AnalyzerError("The request holds text that cannot be encoded.", code="invalid_request")
-    return AnalyzerError(f"The client failed with {what}. Try another client, or run it again.", code="client_failed")
+    async def cancel(self) -> None:
+        await self.batches.cancel()

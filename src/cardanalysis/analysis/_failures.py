@@ -1,4 +1,4 @@
-"""From what the API or the way to it reports to the errors of this library. Everything here is pure.
+"""From what the API or the way to it reports to failures of attempts. Everything here is pure.
 
 A `ConfigurationError` stops the run, because every other document would fail alike; an `AnalyzerError` fails one
 document. Messages say what to do and give the API's request id; they hold no key, no document text and nothing of the
@@ -7,16 +7,29 @@ text of causes, in which both can stand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from .._errors import AnalyzerError, CardAnalysisError, ConfigurationError
-from .._models import Usage
+from ._prices import TokenCounts
 from ._replies import Reply, word
+from ._transport import Failure, FailureKind
 
-__all__ = ["StatusFailure", "explain_cause", "explain_status", "explain_stop", "no_api_key"]
+__all__ = [
+    "StatusFailure",
+    "explain_cause",
+    "explain_stop",
+    "invalid_response",
+    "no_api_key",
+    "request_note",
+    "status_failure",
+    "timed_out",
+]
 
 
 @frozen(kw_only=True)
@@ -52,8 +65,83 @@ def no_api_key(problem: str = "There is no API key for Claude.") -> Configuratio
     )
 
 
-def explain_status(failure: StatusFailure) -> CardAnalysisError:
-    """The error for an answer with an error status."""
+def status_failure(told: StatusFailure, headers: Mapping[str, str], *, now: datetime) -> Failure:
+    """The failure of an attempt that the API answered with an error status.
+
+    Args:
+        told: What the answer says.
+        headers: The answer's, by lower-case name.
+        now: The time, for a ``retry-after`` that is a date.
+    """
+    failure = Failure(
+        kind=_status_kind(told.status),
+        error=_explain_status(told),
+        status=told.status,
+        request_id=told.request_id,
+        retry_after=_retry_after(headers, now),
+        headers=headers,
+        unbilled=True,
+    )
+    return evolve(failure, kind=_overruled(failure, headers.get("x-should-retry", "")))
+
+
+# What the SDK itself tries again (anthropic 2.12), and what its rate limit page tells apart.
+_KINDS: Final = {
+    408: FailureKind.TRANSIENT,
+    409: FailureKind.TRANSIENT,
+    429: FailureKind.RATE_LIMIT,
+    529: FailureKind.OVERLOAD,
+}
+
+
+def _status_kind(status: int) -> FailureKind:
+    return _KINDS.get(status, FailureKind.TRANSIENT if status >= 500 else FailureKind.FINAL)
+
+
+_TOO_LONG: Final = frozenset({"context_window_exceeded", "too_large"})
+
+
+def _overruled(failure: Failure, should_retry: str) -> FailureKind:
+    """What the error or the API's own advice says beyond the status."""
+    if isinstance(failure.error, ConfigurationError):
+        return FailureKind.FINAL
+    if getattr(failure.error, "code", "") in _TOO_LONG:
+        return FailureKind.TOO_LONG
+    if should_retry.lower() == "false":
+        return FailureKind.FINAL
+    if should_retry.lower() == "true" and failure.kind is FailureKind.FINAL:
+        return FailureKind.TRANSIENT
+    return failure.kind
+
+
+def _retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """What the API asks to wait, in seconds: the header in milliseconds first, as the SDK reads it."""
+    milliseconds = _number(headers.get("retry-after-ms", ""))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after", "")
+    seconds = _number(value)
+    return _until(value, now) if seconds is None else seconds
+
+
+def _number(value: str) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if 0 < number < math.inf else None
+
+
+def _until(value: str, now: datetime) -> float | None:
+    try:
+        date = parsedate_to_datetime(value)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    seconds = ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds()
+    return seconds if seconds > 0 else None
+
+
+def _explain_status(failure: StatusFailure) -> CardAnalysisError:
     if _is_billing(failure):
         return _stop(failure, "billing", "The account may not spend more", "Raise its limit or its credit, then resume")
     if failure.status in _STOPS or failure.error_code == "organization_on_hold":
@@ -110,7 +198,7 @@ def _stop(failure: StatusFailure, code: str, problem: str, remedy: str) -> Confi
 
 
 def _fail(failure: StatusFailure, code: str, problem: str, remedy: str) -> AnalyzerError:
-    return AnalyzerError(f"{problem} ({_answer(failure)}). {remedy}.", code=code, usage=Usage(requests=1))
+    return AnalyzerError(f"{problem} ({_answer(failure)}). {remedy}.", code=code)
 
 
 def _answer(failure: StatusFailure) -> str:
@@ -142,8 +230,8 @@ def _lowered(text: str) -> str:
     return _one_line(text).lower()
 
 
-def explain_cause(cause: BaseException | None) -> CardAnalysisError:
-    """The error for a request that got no answer.
+def explain_cause(cause: BaseException | None) -> Failure:
+    """The failure of an attempt that got no answer.
 
     Args:
         cause: What the SDK found. It reports faults of the set-up as connection errors too, although no retry mends
@@ -152,13 +240,16 @@ def explain_cause(cause: BaseException | None) -> CardAnalysisError:
     names = {kind.__name__ for kind in type(cause).__mro__}
     for name, problem in _SETUP_FAULTS.items():
         if name in names:
-            return ConfigurationError(problem, code="client_setup")
-    return AnalyzerError(
+            return Failure(kind=FailureKind.FINAL, error=ConfigurationError(problem, code="client_setup"))
+    error = AnalyzerError(
         "No connection to the API, or it broke. Check the network, the proxy and the base URL, and run it again.",
         code="connection_failed",
     )
+    return Failure(kind=FailureKind.TRANSIENT, error=error, unbilled=not names.isdisjoint(_NOT_SENT))
 
 
+_NOT_SENT: Final = ("ConnectError", "ConnectTimeout", "PoolTimeout")
+"""Classes of the HTTP library for what ends before anything was sent."""
 _SETUP_FAULTS: Final = {
     "LocalProtocolError": "A header is not valid, most likely because the API key holds a line break or another "
     "character that is not allowed. Set the key anew, without white space.",
@@ -169,19 +260,38 @@ _SETUP_FAULTS: Final = {
 }
 
 
-def explain_stop(reply: Reply, *, max_tokens: int, usage: Usage, request_id: str | None) -> AnalyzerError | None:
+def timed_out(*, before_sending: bool = False) -> Failure:
+    """The failure of an attempt that the API did not answer in time, or not to the end."""
+    error = AnalyzerError(
+        "The API did not answer in time. Run it again, or raise ClaudeAnalyzer(request_timeout=..., idle_timeout=...).",
+        code="request_timed_out",
+    )
+    return Failure(kind=FailureKind.TRANSIENT, error=error, unbilled=before_sending)
+
+
+def invalid_response(message: str, request_id: str | None = None, tokens: TokenCounts | None = None) -> Failure:
+    """The failure of an attempt of which the answer is no whole message."""
+    return Failure(
+        kind=FailureKind.TRANSIENT,
+        error=AnalyzerError(f"{message}{request_note(request_id)}", code="invalid_response"),
+        status=200,
+        request_id=word(request_id),
+        tokens=tokens,
+    )
+
+
+def explain_stop(reply: Reply, *, max_tokens: int, request_id: str | None) -> AnalyzerError | None:
     """The error for a message that is not a whole answer, or None if it is one.
 
     Args:
         reply: The message.
         max_tokens: What the request allowed.
-        usage: What it cost.
         request_id: The API's id of the request.
     """
     if reply.stop_reason in ("end_turn", "stop_sequence"):
         return None
     code, message = _stop_message(reply, max_tokens)
-    return AnalyzerError(f"{message}{request_note(request_id)}", code=code, usage=usage)
+    return AnalyzerError(f"{message}{request_note(request_id)}", code=code)
 
 
 def _stop_message(reply: Reply, max_tokens: int) -> tuple[str, str]:

@@ -10,14 +10,27 @@ import hashlib
 import html
 import json
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 from itertools import count
 from typing import Final
 
-from .._documents import Document, UploadContext
-from .._models import AnalysisRequest
+from attrs import field, frozen
 
-__all__ = ["PROMPT_VERSION", "clean", "system_prompt", "user_content"]
+from .._documents import UploadContext
+
+__all__ = [
+    "CARDS_PROMPT",
+    "PROMPT_VERSION",
+    "Excerpt",
+    "clean",
+    "context_text",
+    "custom_version",
+    "default_prompt",
+    "document_texts",
+    "repair_text",
+    "task_text",
+]
 
 _FIRST_LINE: Final = re.compile(r"<!-- version: (\S+) -->\n")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -32,34 +45,87 @@ def _read_prompt(name: str) -> tuple[str, str]:
     return found[1], text[found.end() :].strip()
 
 
-PROMPT_VERSION, _CARDS_PROMPT = _read_prompt("cards.md")
+PROMPT_VERSION, CARDS_PROMPT = _read_prompt("cards.md")
 
 
-def system_prompt(max_cards: int) -> str:
-    """The instructions.
+def default_prompt() -> str:
+    """The instructions that `ClaudeAnalyzer` gives unless it is made with others, to build your own on."""
+    return CARDS_PROMPT
 
-    Args:
-        max_cards: The most cards wanted, at least 1.
+
+def custom_version(prompt: str) -> str:
+    """What to record as the version of instructions that a user brought."""
+    return f"custom-{hashlib.sha256(prompt.encode(errors='replace')).hexdigest()[:12]}"
+
+
+@frozen(kw_only=True)
+class Excerpt:
+    """The part of a document that a request is about.
+
+    Attributes:
+        text: Its text.
+        place: Where it stands, in characters of the document: from, to, and how many there are; None if it is all.
+        headings: The headings under which it begins, outermost first.
+        table_header: The header of the table in the middle of which it begins; empty if it does not.
     """
-    return _CARDS_PROMPT.replace("{max_cards}", str(max_cards))
+
+    text: str = field(repr=False)
+    place: tuple[int, int, int] | None = None
+    headings: Sequence[str] = field(default=(), repr=False)
+    table_header: str = field(default="", repr=False)
 
 
-def user_content(document: Document, request: AnalysisRequest) -> list[dict[str, str]]:
-    """The message that holds the document, as text blocks: what is known about it, if anything, then itself.
+def context_text(context: UploadContext | None) -> str:
+    """What a colleague knows about a document, fenced; empty if nothing."""
+    known = _known(context)
+    return known and f"What a colleague knows about the document:\n{_fenced('context', known)}"
+
+
+def document_texts(name: str, excerpt: Excerpt) -> list[str]:
+    """The document, or a part of it, and where the part stands.
 
     Each is fenced by a tag that does not occur in it, so that nothing in it can end the fence.
     """
-    name = " ".join(html.escape(clean(document.name)).split())
-    texts = [_fenced("document", document.text, f' name="{name}"')]
-    known = _known(request.context)
-    if known:
-        texts.insert(0, f"What a colleague knows about the document:\n{_fenced('context', known)}")
-    return [{"type": "text", "text": text} for text in texts]
+    shown = " ".join(html.escape(clean(name)).split())
+    texts = [_fenced("document", excerpt.text, f' name="{shown}"')]
+    if excerpt.place is not None:
+        place = dict(zip(("from_character", "to_character", "of"), excerpt.place, strict=True))
+        known = json.dumps({**place, "under_headings": list(excerpt.headings)}, ensure_ascii=False)
+        texts.insert(0, f"What follows is a part of a longer document. Where it stands:\n{_fenced('place', known)}")
+    if excerpt.table_header:
+        header = _fenced("header", excerpt.table_header)
+        texts.insert(-1, f"It begins in the middle of a table, whose header is:\n{header}")
+    return texts
+
+
+def task_text(max_cards: int, found: Sequence[str]) -> str:
+    """What to do now.
+
+    Args:
+        max_cards: The most cards wanted.
+        found: The titles of the cards that an earlier answer held, if it was cut.
+    """
+    task = f"Write at most {max_cards} {'card' if max_cards == 1 else 'cards'}."
+    if not found:
+        return task
+    titles = json.dumps(list(found), ensure_ascii=False, indent=1)
+    return (
+        "An earlier answer was cut off. These are the titles of the cards that it held:\n"
+        f"{_fenced('titles', titles)}\nThose cards are kept. Write only the cards that are still missing. {task}"
+    )
+
+
+def repair_text(answer: str, problem: str) -> str:
+    """What to do about an answer that does not fit the schema."""
+    return (
+        f"An earlier answer to this was:\n{_fenced('answer', answer)}\n"
+        f"It does not fit the schema: {problem} Write the whole answer again, so that it does."
+    )
 
 
 def clean(text: str) -> str:
     """Replace each half of a surrogate pair, which is no text and cannot be sent, by U+FFFD; offsets stay."""
-    return _SURROGATE.sub("\ufffd", text)
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def _known(context: UploadContext | None) -> str:

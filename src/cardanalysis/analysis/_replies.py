@@ -16,7 +16,7 @@ from attrs import field, frozen
 from ._prices import TokenCounts
 from ._schema import is_list, is_object
 
-__all__ = ["InvalidReply", "Reply", "read_reply", "word"]
+__all__ = ["InvalidReply", "Reply", "read_reply", "token_counts", "word"]
 
 
 class InvalidReply(ValueError):
@@ -64,7 +64,7 @@ def read_reply(body: bytes | Mapping[str, Any]) -> Reply:
         stop_reason=word(message.get("stop_reason")),
         refusal=word(details.get("category")) if is_object(details) else None,
         model=model if isinstance(model, str) else "",
-        tokens=_tokens(usage),
+        tokens=token_counts(usage),
         price_factor=_price_factor(usage, billed=bool(content) or message.get("stop_reason") != "refusal"),
     )
 
@@ -93,7 +93,8 @@ def _text(content: list[Any]) -> str:
     return "".join(text for text in texts if isinstance(text, str))
 
 
-def _tokens(usage: Mapping[str, Any]) -> TokenCounts:
+def token_counts(usage: Mapping[str, Any]) -> TokenCounts:
+    """The tokens that the API's ``usage`` tells; what it does not tell counts as 0."""
     by_lifetime = usage.get("cache_creation")
     written_1h = _count(by_lifetime, "ephemeral_1h_input_tokens")
     # The total is what counts; without a split it was written for five minutes, which is the default.

@@ -1,0 +1,224 @@
+"""Reads one document, in parts if it must be, until its cards are there or it is known what is missing."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+from anyio import to_thread
+from attrs import define, field
+
+from .._documents import Document
+from .._errors import AnalyzerError, CardAnalysisError, RunStopped
+from .._models import Analysis, AnalysisRequest, Card, ItemError
+from ._answers import InvalidAnswer, as_card, parse_cards
+from ._asking import Asker, Tally
+from ._estimates import estimate_tokens
+from ._failures import explain_stop, request_note
+from ._merging import merge
+from ._parts import Part, halves, split_to
+from ._questions import Questions
+from ._salvage import salvage
+from ._transport import Answer, AttemptFailed, Failure, FailureKind
+
+__all__ = ["Reading", "share"]
+
+_T = TypeVar("_T")
+
+_INLINE: Final = 65_536
+"""Characters up to which cutting a document is quicker than a hop to a worker thread."""
+_WINDOW: Final = "model_context_window_exceeded"
+_CUT: Final = ("max_tokens", _WINDOW)
+_OF_THE_PART: Final = frozenset({"truncated", "context_window_exceeded", "too_large", "refused", "invalid_answer"})
+"""Codes of what is the fault of one part, so that the others are still worth asking about."""
+
+
+def share(document: Document, part: Part, max_cards: int) -> int:
+    """How many of the cards that are wanted from a document to ask of a part of it."""
+    return max(1, math.ceil(max_cards * (part.end - part.start) / max(1, len(document.text))))
+
+
+@define(eq=False)
+class Reading:
+    """The reading of one document; `run` it once.
+
+    Attributes:
+        asker: Asks the model.
+        questions: Makes the requests.
+        document: What is read.
+        request: What is wanted of it.
+        most_tokens: The longest part in tokens, estimated.
+        repairs: How often an answer that does not fit the schema is shown to the model again.
+    """
+
+    asker: Asker
+    questions: Questions
+    document: Document
+    request: AnalysisRequest
+    most_tokens: int
+    repairs: int
+    _tally: Tally = field(init=False)
+    _cards: list[Card] = field(factory=list[Card], init=False)
+    _todo: deque[Part] = field(factory=deque[Part], init=False)
+    _read: int = field(default=0, init=False)
+    _merged: int = field(default=0, init=False)
+    _unread: list[tuple[Part, CardAnalysisError]] = field(factory=list[tuple[Part, CardAnalysisError]], init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._tally = Tally(self.request.work.key or self.document.upload_id or self.document.name, self.request.work)
+
+    async def run(self) -> Analysis:
+        """Read it.
+
+        Raises:
+            AnalyzerError: Nothing of it could be analyzed; with what it cost.
+            ConfigurationError: No document could be, and no part of this one was.
+            RunStopped: The run may not spend more, and nothing of it was read.
+        """
+        self._todo.extend(await self._parts())
+        if len(self._todo) > 1:
+            await self.request.work.report("document_split", {"parts": len(self._todo)})
+        while self._todo:
+            part = self._todo.popleft()
+            if part.text_of(self.document).strip():
+                await self._read_part(part)
+        return self._analysis()
+
+    async def _parts(self) -> Sequence[Part]:
+        return await self._in_thread_if_long(split_to, self.document, self.most_tokens, estimate_tokens)
+
+    async def _in_thread_if_long(self, cut: Callable[..., _T], *args: Any) -> _T:
+        return await to_thread.run_sync(cut, *args) if len(self.document.text) > _INLINE else cut(*args)
+
+    # -- one part ------------------------------------------------------------------------------------------------
+
+    async def _read_part(self, part: Part) -> None:
+        found: list[Card] = []
+        try:
+            await self._find_all(part, found)
+            self._read += 1
+        except AttemptFailed as failed:
+            await self._failed(part, failed.failure)
+        except RunStopped as stopped:
+            self._give_up(part, stopped)
+        finally:
+            self._cards += found
+
+    async def _find_all(self, part: Part, found: list[Card]) -> None:
+        """Ask until there is a whole answer; add to what is found what each answer holds."""
+        most = share(self.document, part, self.request.max_cards)
+        rejected: tuple[str, str] | None = None
+        repaired = 0
+        while len(found) < most:
+            titles = [card.title for card in found]
+            question = self.questions.about(
+                self.document, self.request, part, max_cards=most - len(found), found=titles, rejected=rejected
+            )
+            answer = await self.asker.ask(question, self._tally)
+            if answer.reply.stop_reason in _CUT:
+                await self._keep_whole_cards(answer, found)
+                rejected = None  # the rest of this answer is asked for, not all of an earlier one
+                continue
+            self._check_stop(answer)
+            try:
+                cards = parse_cards(answer.reply.text, made_by=self.questions.model)
+            except InvalidAnswer as invalid:
+                await self._report("answer_rejected", answer, problem=str(invalid))
+                if repaired == self.repairs:
+                    raise _final(_invalid(invalid, answer)) from None
+                repaired, rejected = repaired + 1, (answer.reply.text, str(invalid))
+            else:
+                self._add(found, cards)
+                return
+
+    def _add(self, found: list[Card], cards: Sequence[Card]) -> None:
+        """Add cards to what earlier answers about the part held; those of one answer are not compared."""
+        if found:
+            together = [*found, *cards]
+            found[:] = merge(together)
+            self._merged += len(together) - len(found)
+        else:
+            found[:] = cards
+
+    def _check_stop(self, answer: Answer) -> None:
+        error = self._stop_error(answer)
+        if error is not None:
+            raise _final(error)
+
+    def _stop_error(self, answer: Answer) -> AnalyzerError | None:
+        return explain_stop(answer.reply, max_tokens=self.questions.max_tokens, request_id=answer.request_id)
+
+    async def _keep_whole_cards(self, answer: Answer, found: list[Card]) -> None:
+        """Take what a cut answer holds. The rest is asked for if that was something new, else the part is too long."""
+        before = len(found)
+        whole_cards = [as_card(card, made_by=self.questions.model) for card in salvage(answer.reply.text).cards]
+        self._add(found, whole_cards)
+        await self._report("answer_cut", answer, cards=len(found) - before, stop_reason=answer.reply.stop_reason)
+        error = self._stop_error(answer)
+        if error is not None and (len(found) == before or answer.reply.stop_reason == _WINDOW):
+            raise AttemptFailed(Failure(kind=FailureKind.TOO_LONG, error=error))
+
+    async def _failed(self, part: Part, failure: Failure) -> None:
+        two = None
+        if failure.kind is FailureKind.TOO_LONG:
+            two = await self._in_thread_if_long(halves, self.document, part)
+        if two is not None:
+            self._todo.extendleft(reversed(two))
+            await self.request.work.report("document_split", {"parts": 2, "from": part.start, "to": part.end})
+        else:
+            self._give_up(part, failure.error)
+
+    def _give_up(self, part: Part, error: CardAnalysisError) -> None:
+        """Leave a part unread; where the others would fare alike, them too."""
+        self._unread.append((part, error))
+        if error.code not in _OF_THE_PART:
+            self._unread += ((other, error) for other in self._todo)
+            self._todo.clear()
+
+    async def _report(self, type: str, answer: Answer, **data: Any) -> None:  # noqa: A002 - as events call it
+        await self.request.work.report(type, {"request_id": answer.request_id, **data})
+
+    # -- the whole -----------------------------------------------------------------------------------------------
+
+    def _analysis(self) -> Analysis:
+        if self._unread and not self._read and not self._cards:
+            error = self._unread[0][1]
+            if isinstance(error, AnalyzerError):
+                error.usage = self._tally.usage
+            raise error
+        most = self.request.max_cards
+        cards = merge(self._cards) if self._read + len(self._unread) > 1 else tuple(self._cards)
+        merged = self._merged + len(self._cards) - len(cards)
+        notes = [f"The document was read in {self._read} parts."] if self._read > 1 else []
+        if merged:
+            notes.append(f"{merged} cards of several answers were the same need and were merged into others.")
+        if len(cards) > most:
+            notes.append(f"The model returned {len(cards)} cards; the first {most} were kept.")
+        return Analysis(
+            cards=cards[:most],
+            usage=self._tally.usage,
+            notes=notes,
+            missing=self._missing(),
+            requests=self._tally.requests,
+        )
+
+    def _missing(self) -> ItemError | None:
+        if not self._unread:
+            return None
+        places = ", ".join(f"{part.start:,} to {part.end:,}" for part, _ in self._unread)
+        error = self._unread[0][1]
+        message = (
+            f"Not read: characters {places} of {len(self.document.text):,}. {error} Do it again: retry_failed=True."
+        )
+        return ItemError(code=error.code, message=message)
+
+
+def _final(error: AnalyzerError) -> AttemptFailed:
+    return AttemptFailed(Failure(kind=FailureKind.FINAL, error=error))
+
+
+def _invalid(problem: InvalidAnswer, answer: Answer) -> AnalyzerError:
+    note = request_note(answer.request_id)
+    return AnalyzerError(f"The answer does not fit the schema: {problem} Run it again.{note}", code="invalid_answer")
