@@ -17,7 +17,7 @@ from ._batch_requests import BatchRequest
 from ._batch_results import ResultLine, result_lines, transient
 from ._failures import invalid_response
 from ._schema import is_list
-from ._sdk import explain, is_stale, timeouts, without_retries
+from ._sdk import create_batch, explain, is_stale, timeouts, without_retries
 from ._transport import AttemptFailed, Failure, FailureKind
 
 __all__ = ["BatchAPI", "BatchState"]
@@ -61,10 +61,10 @@ class BatchAPI:
 
     def __init__(self, client: Any) -> None:
         # A batch that the client itself creates again after a lost answer would be paid twice.
-        self._batches: Any = getattr(without_retries(client).messages, "batches", None)
+        self._client = without_retries(client)
+        self._batches: Any = getattr(self._client.messages, "batches", None)
         if self._batches is None:
             raise _no_batches(client)
-        self._client = client
 
     def explain(self, error: Exception) -> Failure:
         """What it means that a call raised an error."""
@@ -90,7 +90,7 @@ class BatchAPI:
         body = [request.as_json() for request in requests]
         timeout = timeouts(connect=_CONNECT_SECONDS, silence=_CREATE_SILENCE_SECONDS)
         try:
-            created = await self._batches.create(requests=body, timeout=timeout)
+            created = await create_batch(self._client, body, timeout=timeout)
         except Exception as error:
             failure = self.explain(error)
             if failure.status == 404:  # a gateway that passes on messages alone
