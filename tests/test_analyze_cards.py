@@ -13,6 +13,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 import trio
+import trio.testing
 
 from cardanalysis import (
     Analysis,
@@ -27,9 +28,9 @@ from cardanalysis import (
     ItemStatus,
     MemoryStore,
     RunStatus,
+    RunStopped,
     SQLiteStore,
     Store,
-    StoreError,
     Upload,
     UploadContext,
     Usage,
@@ -94,7 +95,6 @@ ANYTHING: list[Callable[[], BaseException]] = [
     lambda: RuntimeError("boom"),
     lambda: AnalyzerError("It was refused. Rephrase it.", code="refused"),
     lambda: DocumentError("x", "it is odd", "Mend it.", code="malformed"),
-    lambda: StoreError("not the store's, but the analyzer's own"),
     lambda: TimeoutError(),
     lambda: ExceptionGroup("several", [ValueError("a"), KeyError("b")]),
     lambda: BaseExceptionGroup("several", [GeneratorExit()]),
@@ -519,6 +519,90 @@ async def test_a_loader_that_raises_anything_fails_that_upload_alone() -> None:
     run = await analyze_cards(texts(1), MemoryStore(), analyzer=ScriptedAnalyzer(), loader=Loader())
     assert run.items[0].error is not None
     assert run.items[0].error.message.startswith("Document 0.txt: it could not be loaded (KeyError)")
+
+
+# --- a time limit for the run -----------------------------------------------------------------------------------------
+
+
+async def hang(_event: Event) -> None:
+    await anyio.sleep_forever()
+
+
+async def test_a_callback_that_hangs_does_not_hold_a_run_past_its_time(caplog: pytest.LogCaptureFixture) -> None:
+    """What is done is returned, and that the callback missed the rest is logged."""
+    with anyio.fail_after(30), caplog.at_level(logging.WARNING, logger="cardanalysis"):
+        run = await analyze_cards(texts(3), MemoryStore(), analyzer=ScriptedAnalyzer(), on_event=hang, run_timeout=0.5)
+    assert (run.status, len(run.cards)) == (RunStatus.SUCCEEDED, 3)
+    assert "on_event took too long" in caplog.text
+
+
+async def test_a_run_that_takes_too_long_ends_also_if_its_callback_hangs() -> None:
+    """It says so, and what was in work is pending."""
+    store = MemoryStore()
+    with anyio.fail_after(30), pytest.raises(RunStopped) as caught:
+        await analyze_cards(
+            texts(2), store, analyzer=ScriptedAnalyzer(latency=1000), on_event=hang, run_id="r", run_timeout=0.2
+        )
+    assert caught.value.code == "run_timeout"
+    assert [item.status for item in await store.items("r")] == [ItemStatus.PENDING] * 2
+
+
+async def test_a_callback_that_hangs_does_not_hide_an_error_of_the_run() -> None:
+    """Why the run stopped is raised, and not that time was over."""
+    analyzer = ScriptedAnalyzer(failing("Document 0.txt", error=lambda: ConfigurationError("wrong key")))
+    with anyio.fail_after(30), pytest.raises(ConfigurationError, match="wrong key"):
+        await analyze_cards(texts(1), MemoryStore(), analyzer=analyzer, on_event=hang, run_timeout=0.5)
+
+
+@pytest.mark.parametrize("exit_with", [KeyboardInterrupt, SystemExit])
+def test_a_callback_that_hangs_does_not_hide_that_the_process_is_to_end(
+    anyio_backend: str, exit_with: type[BaseException]
+) -> None:
+    """As Ctrl-C that reaches the work of an item."""
+
+    async def main() -> None:
+        analyzer = ScriptedAnalyzer(failing("Document 0.txt", error=exit_with))
+        with anyio.fail_after(30):
+            await analyze_cards(texts(1), MemoryStore(), analyzer=analyzer, on_event=hang, run_timeout=0.5)
+
+    with pytest.raises(exit_with):
+        anyio.run(main, backend=anyio_backend)
+
+
+async def test_a_callback_learns_how_a_run_that_took_too_long_ended() -> None:
+    """The time of the run is over then, but for the last events there is a moment."""
+    seen: list[Event] = []
+
+    async def take(event: Event) -> None:
+        await anyio.lowlevel.checkpoint()
+        seen.append(event)
+
+    store = MemoryStore()
+    with anyio.fail_after(30), pytest.raises(RunStopped):
+        await analyze_cards(
+            texts(2), store, analyzer=ScriptedAnalyzer(latency=1000), on_event=take, run_id="r", run_timeout=0.2
+        )
+    assert seen == await store.events("r")
+    assert seen[-1].data["to"] == RunStatus.CANCELLED
+
+
+@pytest.mark.parametrize("run_timeout", [None, 100_000.0])
+def test_a_callback_that_is_slow_gets_every_event_while_there_is_time(run_timeout: float | None) -> None:
+    """A run that is done waits for it; without a limit however long that takes. Time is virtual."""
+    seen: list[Event] = []
+
+    async def take(event: Event) -> None:
+        await anyio.sleep(1000)
+        seen.append(event)
+
+    async def main() -> None:
+        store = MemoryStore()
+        run = await analyze_cards(
+            texts(2), store, analyzer=ScriptedAnalyzer(), on_event=take, run_timeout=run_timeout, lease_seconds=10_000
+        )
+        assert seen == await store.events(run.id)
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.01))
 
 
 def test_it_runs_in_a_plain_trio_program() -> None:

@@ -155,6 +155,91 @@ async def test_a_ceiling_can_be_used_up_to_the_last_billionth() -> None:
     del held
 
 
+# -- money that is counted already ---------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+@both_stores
+@pytest.mark.parametrize(("dollars", "left"), [(0.25, 250_000_000), (0.0, 0), (None, 500_000_000), (0.75, 750_000_000)])
+async def test_what_another_process_put_aside_is_settled_by_who_adopts_it(
+    kind: str, tmp_path: Path, dollars: float | None, left: int
+) -> None:
+    """It is not counted again, and corrected once to what it really cost."""
+    async with opened(kind, tmp_path) as store:
+        await Budget(store, "r", 1.0).reserve(0.5)
+        adopted = Budget(store, "r", 1.0).adopt(0.5)
+        assert await committed(store) == 500_000_000
+        await adopted.settle(dollars)
+        await adopted.settle(0.1)
+        assert await committed(store) == left
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("dollars", "warned"), [(0.0, False), (0.5, True)])
+async def test_only_a_worst_case_is_warned_of(dollars: float, warned: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """With nothing put aside all of the cost is more than that, and no prices are wrong."""
+    store = MemoryStore()
+    await new_run(store)
+    with caplog.at_level(logging.WARNING, "cardanalysis"):
+        await Budget(store, "r", 1.0).adopt(dollars).settle(0.75)
+    assert await committed(store) == round((0.75 - dollars) * 1e9)
+    assert ("more than it should" in caplog.text) is warned
+
+
+@pytest.mark.anyio
+async def test_a_price_of_nothing_that_was_wrong_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """A reservation of no money is one of the worst case all the same."""
+    store = MemoryStore()
+    await new_run(store)
+    with caplog.at_level(logging.WARNING, "cardanalysis"):
+        await (await Budget(store, "r", 1.0).reserve(0.0)).settle(0.75)
+    assert "$0.75 more" in caplog.text
+
+
+@pytest.mark.anyio
+async def test_adopting_counts_nothing_and_is_never_refused() -> None:
+    """The store is not asked, with a ceiling below it or without one."""
+    store: Any = Untouched()
+    assert Budget(store, "r", 1.0).adopt(5.0)
+    free = Budget(store, "r", None).adopt(5.0)
+    await free.settle(7.0)
+    await free.settle(None)
+
+
+@pytest.mark.anyio
+async def test_a_request_waits_for_adopted_money() -> None:
+    """It may come back, like one's own."""
+    store, got = MemoryStore(), list[Reservation]()
+    await new_run(store)
+    await store.increment("r", COMMITTED, 800_000_000)
+    budget = Budget(store, "r", 1.0)
+    adopted = budget.adopt(0.8)
+
+    async def wait() -> None:
+        got.append(await budget.reserve(0.8))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        assert not got
+        await adopted.settle(0.1)
+    assert len(got) == 1
+    assert await committed(store) == 900_000_000
+
+
+@pytest.mark.anyio
+async def test_nobody_waits_for_what_can_give_nothing_back() -> None:
+    """Who finds no room is refused, though an adopted request of which nothing is put aside is under way."""
+    store = MemoryStore()
+    await new_run(store)
+    budget = Budget(store, "r", 1.0, clock=QUICK)
+    adopted = budget.adopt(0.0)
+    with pytest.raises(RunStopped):
+        await budget.reserve(1.5)
+    await adopted.settle(0.25)
+    assert await committed(store) == 250_000_000
+
+
 # -- no room -------------------------------------------------------------------------------------------------------
 
 

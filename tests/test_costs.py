@@ -163,11 +163,31 @@ async def test_nothing_costs_nothing() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("exact", [False, True])
-async def test_an_analyzer_without_requests_costs_nothing(exact: bool) -> None:
+async def test_the_rules_cost_nothing(exact: bool) -> None:
     """Rules cost nothing; what cannot be read is found all the same."""
     estimate = await estimate_cost([text("# A\n"), text("", "b.txt")], analyzer=OutlineAnalyzer(), exact=exact)
     assert (estimate.uploads, estimate.requests, estimate.cost, len(estimate.failed)) == (1, 0, 0.0, 1)
     assert not estimate.exact
+
+
+class Wrapped:
+    """An analyzer around another one, of which nobody knows the requests."""
+
+    name = "wrapped"
+
+    def __init__(self, inner: Any) -> None:
+        self.analyze = inner.analyze
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("inner", [Priced(), OutlineAnalyzer()], ids=["priced", "rules"])
+async def test_what_an_unknown_analyzer_costs_is_unknown(inner: object, exact: bool) -> None:
+    """It is never taken for free; uploads are counted all the same, and none of them costs nothing."""
+    estimate = await estimate_cost([text("# A\n"), text("", "b.txt")], analyzer=Wrapped(inner), exact=exact)
+    assert (estimate.cost, estimate.worst_cost, estimate.exact) == (None, None, False)
+    assert (estimate.uploads, estimate.requests, len(estimate.failed)) == (1, 0, 1)
+    assert (await estimate_cost([], analyzer=Wrapped(inner))).cost == 0
 
 
 @pytest.mark.anyio

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 
 import anyio
@@ -10,7 +11,17 @@ import anyio.lowlevel
 import pytest
 from anyio import CapacityLimiter
 
-from cardanalysis import Analysis, Card, ConfigurationError, Document, MemoryStore, Upload, analyze_cards
+from cardanalysis import (
+    Analysis,
+    AnalysisRequest,
+    Card,
+    ConfigurationError,
+    Document,
+    MemoryStore,
+    RunStatus,
+    Upload,
+    analyze_cards,
+)
 from cardanalysis.testing import ScriptedAnalyzer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_blocking")]
@@ -211,3 +222,146 @@ async def test_context_variables_reach_the_analyzer() -> None:
     variable.set("caller")
     await analyze_cards(texts(3), MemoryStore(), analyzer=Analyzer())
     assert seen == ["caller"] * 3
+
+
+# --- who stands aside -------------------------------------------------------------------------------------------------
+
+
+class Aside:
+    """Documents that stand aside until they are called back, and then are in work until they may end or wait again.
+
+    It is loader and analyzer and uses no threads, so that nothing more happens when all tasks are blocked.
+    """
+
+    name = "aside"
+
+    def __init__(self, most_waiting: int | None = None, *, rounds: int = 1) -> None:
+        self.rounds = rounds
+        self.begun = anyio.Event()
+        self.waiting: dict[str, anyio.Event] = {}
+        self.working: dict[str, anyio.Event] = {}
+        self.most_alive = 0
+        self.calls = 0
+        if most_waiting is not None:
+            self.most_waiting = most_waiting
+
+    @asynccontextmanager
+    async def open_batches(self, _journal: object) -> AsyncIterator[Aside]:
+        yield self
+
+    async def cancel(self) -> None:
+        raise AssertionError
+
+    async def load(self, upload: Upload) -> Document:
+        return Document(upload_id=upload.id, name=upload.name, media_type="text/plain", text="", blocks=())
+
+    async def analyze(self, document: Document, request: AnalysisRequest) -> Analysis:
+        self.calls += 1
+        self.begun.set()
+        for _ in range(self.rounds):
+            async with request.work.aside():
+                await self._pass(self.waiting, document.name)
+            await self._pass(self.working, document.name)
+        return Analysis(cards=())
+
+    async def _pass(self, doors: dict[str, anyio.Event], name: str) -> None:
+        doors[name] = anyio.Event()
+        try:
+            await doors[name].wait()
+        finally:
+            del doors[name]
+
+    async def alive(self, store: MemoryStore) -> int:
+        """How many items are in work or stand aside, once the first was, and nothing more happens."""
+        await self.begun.wait()
+        await anyio.wait_all_tasks_blocked()
+        counters = (await store.get_run("r")).counters
+        alive = counters["loading"] + counters["analyzing"] + counters["saving"]
+        self.most_alive = max(self.most_alive, alive)
+        return alive
+
+
+def let_through(doors: dict[str, anyio.Event], count: int = 1_000) -> None:
+    for door in list(doors.values())[:count]:
+        door.set()
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+async def test_never_more_alive_than_twice_the_limit(limit: int) -> None:
+    """As many in work as the limit says, and as many aside, those that wait to come back among them."""
+    analyzer, store, limiter = Aside(rounds=2), MemoryStore(), CapacityLimiter(limit)
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(
+                lambda: analyze_cards(texts(9), store, limiter, analyzer=analyzer, loader=analyzer, run_id="r")
+            )
+            assert await analyzer.alive(store) == 2 * limit
+            while await analyzer.alive(store):
+                assert limiter.borrowed_tokens <= limit
+                let_through(analyzer.waiting)  # all come back at once, and those without a slot wait for one
+                await analyzer.alive(store)
+                let_through(analyzer.working, 1)
+    assert analyzer.most_alive == 2 * limit
+    assert (await store.get_run("r")).status is RunStatus.SUCCEEDED
+    assert limiter.borrowed_tokens == 0
+
+
+@pytest.mark.parametrize(("limit", "most"), [(1, 1), (2, 6), (3, 3), (4, 2)])
+async def test_in_batches_nobody_who_waits_keeps_a_slot(limit: int, most: int) -> None:
+    """Only as many are begun as may wait, so that those of the first batch find slots while the others still wait."""
+    analyzer, store, limiter = Aside(most), MemoryStore(), CapacityLimiter(limit)
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(
+                lambda: analyze_cards(
+                    texts(8), store, limiter, analyzer=analyzer, loader=analyzer, run_id="r", mode="batch"
+                )
+            )
+            while await analyzer.alive(store):
+                assert len(analyzer.waiting) == most or analyzer.calls == 8
+                assert limiter.borrowed_tokens == 0
+                let_through(analyzer.waiting, 1)
+                await anyio.wait_all_tasks_blocked()
+                assert len(analyzer.working) == 1
+                let_through(analyzer.working)
+    assert analyzer.most_alive == most
+    assert analyzer.calls == 8
+    assert (await store.get_run("r")).status is RunStatus.SUCCEEDED
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_in_batches_what_is_cancelled_makes_room() -> None:
+    """A run that is cancelled while all wait, and one that waits to be begun, gives all back and goes on."""
+    analyzer, store, limiter = Aside(2), MemoryStore(), CapacityLimiter(4)
+    with anyio.fail_after(20):
+        for _ in range(3):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(
+                    lambda: analyze_cards(
+                        texts(5), store, limiter, analyzer=analyzer, loader=analyzer, run_id="r", mode="batch"
+                    )
+                )
+                assert await analyzer.alive(store) == 2
+                tasks.cancel_scope.cancel()
+            assert limiter.borrowed_tokens == 0
+            assert await analyzer.alive(store) == 0
+            analyzer.begun = anyio.Event()
+
+
+async def test_in_batches_what_fails_makes_room() -> None:
+    """Failed items, copies and items that are done already take no place for good."""
+
+    class Failing(Aside):
+        async def analyze(self, document: Document, request: AnalysisRequest) -> Analysis:
+            async with request.work.aside():
+                await anyio.lowlevel.checkpoint()
+            raise ValueError(document.name)
+
+    store = MemoryStore()
+    uploads = [*texts(6), *texts(6)]
+    for _ in range(2):
+        with anyio.fail_after(20):
+            run = await analyze_cards(
+                uploads, store, 3, analyzer=Failing(1), run_id="r", mode="batch", retry_failed=True
+            )
+        assert (run.counters["failed"], run.counters["skipped"]) == (6, 6)

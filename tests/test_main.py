@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -10,13 +11,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cardanalysis import Run, from_dict
+from cardanalysis import Event, Run, from_dict
 from cardanalysis.__main__ import main
+from cardanalysis._console import Progress
 from cardanalysis.testing import FakeMessagesAPI, Reply
 
 
@@ -329,3 +332,113 @@ def test_arguments_that_would_do_harm_are_refused(
     assert caught.value.code == 2
     assert told in capsys.readouterr().err
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.fixture
+def claude(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeMessagesAPI]:
+    """An API that the command finds in the environment."""
+    with FakeMessagesAPI(answer=Reply.json({"cards": []})) as api:
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "test-key")
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", api.base_url)
+        yield api
+
+
+def test_a_failed_request_is_told_while_it_works(
+    folder: Path, claude: FakeMessagesAPI, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each with the upload, what failed and what comes next, so that a run that waits is seen to wait."""
+    (folder / "more" / "notes.txt").unlink()
+    claude.script(Reply.rate_limited(retry_after=0.1), Reply.error(500), Reply.error(400))
+    assert main([str(folder)]) == 1
+    err = capsys.readouterr().err
+    told = r"""
+  brief.md: attempt 1 failed \(rate_limited\), again in 0\.1 s
+  brief.md: attempt 2 failed \(api_unavailable\), again in \d\.\d s
+  brief.md: attempt 3 failed \(invalid_request\), not tried again
+\[1/1\] failed    brief.md
+"""
+    assert re.search(told.strip("\n"), err)
+
+
+def test_batches_are_told_while_it_works(
+    folder: Path, claude: FakeMessagesAPI, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their ids lead to them in the Console; how much faster than one by one says nothing where all wait at once."""
+    assert main([str(folder), "--batch"]) == 0
+    out, err = capsys.readouterr()
+    submitted = re.search(r"^  batch (msgbatch_\w+) submitted$", err, re.MULTILINE)
+    assert submitted is not None
+    assert f"  batch {submitted[1]} ended: 1 succeeded\n" in err
+    assert re.search(r"^Time: \d+\.\d s$", out, re.MULTILINE)
+
+
+def test_a_batch_without_a_key_says_that_the_key_is_missing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And not that the rules, which nobody asked for, know no batches."""
+    assert main([str(folder), "--batch"]) == 2
+    assert "there is no API key. Set ANTHROPIC_API_KEY" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([str(folder), "--batch", "--analyzer", "outline"])
+    assert "--batch goes with claude" in capsys.readouterr().err
+
+
+def test_a_ceiling_shows_what_is_finished(
+    folder: Path, claude: FakeMessagesAPI, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error names the options, the summary and the JSON file hold the rest, and with more money it goes on."""
+    claude.answer = Reply.json({"cards": []}, usage={"input_tokens": 10, "output_tokens": 16_000})
+    path = folder.parent / "out.json"
+    common = [str(folder), "--limit", "1", "--json", str(path)]
+    assert main([*common, "--max-cost", "0.3"]) == 1
+    out, err = capsys.readouterr()
+    assert "error: --max-cost is $0.30, of which $0.16" in err
+    assert "run the same command with a higher --max-cost" in err
+    assert "max_cost" not in err
+    assert "Uploads: 2 (1 pending, 1 completed)" in out
+    assert [str(item.status) for item in from_dict(Run, json.loads(path.read_text())).items] == ["completed", "pending"]
+    assert main([*common, "--max-cost", "1"]) == 0
+    assert len(claude.requests) == 2
+
+
+def test_an_upload_of_which_a_part_was_read_names_the_option_that_reads_the_rest(
+    folder: Path, claude: FakeMessagesAPI, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A higher ceiling alone would leave it as it is."""
+    (folder / "more" / "notes.txt").unlink()
+    (folder / "brief.md").write_text("\n\n".join(f"# Topic {n}\n\nThe app must do {n}." for n in range(20_000)))
+    used = {"input_tokens": 100_000, "output_tokens": 16_000}
+    claude.answer = Reply.json({"cards": []}, usage=used)
+    assert main([str(folder), "--max-cost", "1.5"]) == 1
+    out = capsys.readouterr().out
+    assert re.search(r"^  partial brief.md: Not read: .+ a higher --max-cost\. Pass --retry-failed", out, re.MULTILINE)
+
+
+def test_a_part_that_could_not_be_read_names_the_option_too(
+    folder: Path, claude: FakeMessagesAPI, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the function calls retry_failed is an option here."""
+    (folder / "more" / "notes.txt").unlink()
+    (folder / "brief.md").write_text("\n\n".join(f"# Topic {n}\n\nThe app must do {n}." for n in range(20_000)))
+    claude.script(Reply.json({"cards": []}), Reply.refusal("bio"))
+    assert main([str(folder)]) == 1
+    out = capsys.readouterr().out
+    assert "To do it again, pass --retry-failed." in out
+
+
+def test_progress_tells_what_it_does_not_know_of_an_earlier_call() -> None:
+    """A request of no upload, and a batch that was submitted before, are told all the same; control characters not."""
+    stream = io.StringIO()
+    progress = Progress(stream, 1)
+
+    def tell(type: str, **data: Any) -> None:  # noqa: A002 - as events call it
+        progress(Event(run_id="r", sequence=1, type=type, time=datetime.now(UTC), item_id="i", data=data))
+
+    tell("attempt_failed", attempt=3, code="rate_limited", again=True, wait_seconds=0.0)
+    tell("attempt_failed", attempt=4, code="rate_limited", again=False, wait_seconds=0.0, reason="rate_limits")
+    tell("batch_ended", submission="s", counts={"succeeded": 0})
+    tell("item_status", name="a\033.txt", to="failed")
+    assert stream.getvalue().splitlines() == [
+        "  a request: attempt 3 failed (rate_limited), again when the API takes more",
+        "  a request: attempt 4 failed (rate_limited), not tried again (rate_limits)",
+        "  batch of an earlier call ended",
+        "[1/1] failed    a\ufffd.txt",
+    ]

@@ -675,3 +675,66 @@ def test_a_status_tells_what_is_known(anyio_backend: str) -> None:
 def test_the_process_has_one_pacer() -> None:
     """Everyone who asks for none in particular gets the same."""
     assert default_pacer() is default_pacer()
+
+
+# --- what is refused ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (lambda: Pacer(clock=5), "clock must be Clock or None, not int"),
+        (lambda: Pacer(clock=0), "clock must be Clock or None, not int"),
+        (lambda: Pacer(random=5), "random must be Random or None, not int"),
+        (lambda: Clock(speed=0), "speed must be a number above 0"),
+        (lambda: Clock(speed=-1), "speed must be a number above 0"),
+        (lambda: Clock(speed="x"), "speed must be a number above 0"),
+        (lambda: Clock(speed=True), "speed must be a number above 0"),
+        (lambda: Clock(speed=float("inf")), "speed must be a number above 0"),
+        (lambda: Clock(speed=float("nan")), "speed must be a number above 0"),
+        (lambda: Clock(time=5), "time must be a function, not int"),
+        (lambda: Pacer().adapt(3, maximum=5), "limiter must be an anyio.CapacityLimiter, not int"),
+        (lambda: Pacer().adapt(None, maximum=5), "limiter must be an anyio.CapacityLimiter, not NoneType"),
+    ],
+)
+def test_what_a_pacer_cannot_be_made_of_is_named(wrong: Any, told: str) -> None:
+    """At once, and not by a request that waits for ever."""
+    with pytest.raises(ConfigurationError, match=f"^{told}"):
+        wrong()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"account": 5}, "account must be text, not int"),
+        ({"model": None}, "model must be text, not NoneType"),
+        ({"input_tokens": -1}, "input_tokens must be a whole number"),
+        ({"input_tokens": 1.5}, "input_tokens must be a whole number"),
+        ({"output_tokens": "x"}, "output_tokens must be a whole number"),
+        ({"output_tokens": True}, "output_tokens must be a whole number"),
+    ],
+)
+def test_a_request_that_cannot_be_counted_takes_no_turn(anyio_backend: str, wrong: dict[str, Any], told: str) -> None:
+    """Nothing of it stays in the queue."""
+
+    async def main(pacer: Pacer) -> None:
+        with pytest.raises(ConfigurationError, match=f"^{told}"):
+            await pacer.take(**({"account": "a", "model": MODEL, "input_tokens": 0, "output_tokens": 0} | wrong))
+        assert pacer.all_limits() == ()
+
+    in_virtual_time(main, anyio_backend)
+
+
+@pytest.mark.parametrize("wrong", [-1, float("nan"), float("inf"), "3", True])
+def test_a_wait_that_never_ends_is_refused(anyio_backend: str, wrong: Any) -> None:
+    """It is told before it makes everyone pause, and the turn can still be told what became of it."""
+
+    async def main(pacer: Pacer) -> None:
+        turn = await take(pacer)
+        with pytest.raises(ConfigurationError, match="retry_after must be a number of seconds"):
+            turn.refused({}, retry_after=wrong)
+        assert pacer.limits("a", MODEL).paused_seconds == 0
+        turn.refused({}, retry_after=3)
+        assert (await take(pacer)).waited_seconds == pytest.approx(3, abs=0.01)
+
+    in_virtual_time(main, anyio_backend)

@@ -78,11 +78,11 @@ async def test_a_lent_slot_may_be_taken_by_somebody_else() -> None:
     assert limiter.borrowed_tokens == 0
 
 
-@pytest.mark.parametrize(("slots", "most", "aside_at_once"), [(2, None, 2), (2, 1, 1), (1, 3, 3), (2, 0, 0)])
-async def test_only_so_many_stand_aside(slots: int, most: int | None, aside_at_once: int) -> None:
-    """As many as there are slots, unless told otherwise; who finds no room keeps the slot."""
+@pytest.mark.parametrize("slots", [1, 2, 3])
+async def test_only_as_many_stand_aside_as_there_are_slots(slots: int) -> None:
+    """Who finds no room keeps the slot."""
     limiter = CapacityLimiter(slots)
-    aside = Aside(limiter, most)
+    aside = Aside(limiter)
     over = anyio.Event()
     waiting: list[bool] = []
 
@@ -95,14 +95,164 @@ async def test_only_so_many_stand_aside(slots: int, most: int | None, aside_at_o
         slot.give_back()
 
     async with anyio.create_task_group() as tasks:
-        for _ in range(6):
+        for _ in range(8):
             tasks.start_soon(wait)
         await wait_all_tasks_blocked()
-        assert waiting.count(False) == aside_at_once
-        assert waiting.count(True) == min(slots, 6 - aside_at_once)
+        assert waiting == [False] * slots + [True] * slots
         over.set()
     assert limiter.borrowed_tokens == 0
-    assert aside.enter() is (most != 0)
+    assert [aside.enter() for _ in range(slots + 1)] == [True] * slots + [False]
+
+
+async def test_the_place_aside_is_left_when_the_slot_is_held_again() -> None:
+    """Who comes back waits aside, so that no more are there than twice as many as there are slots."""
+    limiter = CapacityLimiter(1)
+    aside = Aside(limiter)
+    first, second, third = (Slot(limiter, aside) for _ in range(3))
+    back = anyio.Event()
+
+    async def stand_aside() -> None:
+        async with first.lent():
+            await back.wait()
+
+    await first.take()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stand_aside)
+        await wait_all_tasks_blocked()
+        await second.take()
+        back.set()
+        await wait_all_tasks_blocked()
+        assert not aside.enter()  # the only place is taken by who waits for this slot
+        second.give_back()
+    assert first._held
+    await _takes_only_after(first, third)
+    assert aside.enter()
+    assert not aside.enter()
+
+
+async def _takes_only_after(holder: Slot, other: Slot) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(other.take)
+        await wait_all_tasks_blocked()
+        assert not other._held
+        holder.give_back()
+    assert other._held
+    other.give_back()
+
+
+async def test_who_is_cancelled_while_it_waits_to_come_back_leaves_its_place() -> None:
+    """And has no token, neither then nor when one comes free."""
+    limiter = CapacityLimiter(1)
+    aside = Aside(limiter)
+    slot, other = Slot(limiter, aside), Slot(limiter, aside)
+    back = anyio.Event()
+
+    async def hold() -> None:
+        await slot.take()
+        try:
+            async with slot.lent():
+                await back.wait()
+        finally:
+            slot.give_back()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(hold)
+        await wait_all_tasks_blocked()
+        await other.take()
+        back.set()
+        await wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    assert limiter.borrowed_tokens == 1
+    other.give_back()
+    assert limiter.borrowed_tokens == 0
+    assert aside.enter()
+    assert not aside.enter()
+
+
+# --- no more than so many at all --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("slots", "most"), [(2, 1), (1, 3), (2, 2), (2, 5)])
+async def test_all_who_may_be_there_may_stand_aside(slots: int, most: int) -> None:
+    """There are never more of them, so that nobody who waits keeps a slot."""
+    limiter = CapacityLimiter(slots)
+    aside = Aside(limiter, most)
+    doors = [anyio.Event() for _ in range(8)]
+    there: list[int] = []
+    held: list[bool] = []
+
+    async def wait(number: int) -> None:
+        slot = Slot(limiter, aside)
+        await slot.take()
+        there.append(number)
+        async with slot.lent():
+            held.append(slot._held)
+            await doors[number].wait()
+        assert slot._held
+        there.remove(number)
+        slot.give_back()
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(8):
+            tasks.start_soon(wait, number)
+        for _ in range(8):
+            await wait_all_tasks_blocked()
+            assert len(there) == min(most, 8 - sum(door.is_set() for door in doors))
+            assert limiter.borrowed_tokens == 0
+            doors[there[0]].set()
+    assert held == [False] * 8
+    assert limiter.borrowed_tokens == 0
+    assert aside.alive is not None
+    assert aside.alive.borrowed_tokens == 0
+
+
+@pytest.mark.parametrize("waits_for", ["slot", "place"])
+async def test_who_is_cancelled_while_it_waits_to_begin_is_not_there(waits_for: str) -> None:
+    """Neither the token nor the place among those who are there stays taken."""
+    limiter = CapacityLimiter(1)
+    aside = Aside(limiter, 2 if waits_for == "slot" else 1)
+    slot, other = Slot(limiter, aside), Slot(limiter, aside)
+    await other.take()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(slot.take)
+        await wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    assert aside.alive is not None
+    assert (limiter.borrowed_tokens, aside.alive.borrowed_tokens) == (1, 1)
+    slot.give_back()
+    assert (limiter.borrowed_tokens, aside.alive.borrowed_tokens) == (1, 1)
+    other.give_back()
+    other.give_back()
+    assert (limiter.borrowed_tokens, aside.alive.borrowed_tokens) == (0, 0)
+
+
+async def test_who_is_cancelled_aside_is_not_there_any_more() -> None:
+    """The next one may come, which has the token and the place."""
+    limiter = CapacityLimiter(1)
+    aside = Aside(limiter, 1)
+    slot, other = Slot(limiter, aside), Slot(limiter, aside)
+
+    async def hold(scope: anyio.CancelScope) -> None:
+        await slot.take()
+        with scope:
+            async with slot.lent():
+                await anyio.sleep_forever()
+        slot.give_back()
+
+    holding = anyio.CancelScope()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(hold, holding)
+        await wait_all_tasks_blocked()
+        tasks.start_soon(other.take)
+        await wait_all_tasks_blocked()
+        assert limiter.borrowed_tokens == 0
+        holding.cancel()
+    assert other._held
+    other.give_back()
+    assert limiter.borrowed_tokens == 0
+
+
+# --- lending ----------------------------------------------------------------------------------------------------------
 
 
 async def test_a_slot_that_is_not_held_is_not_lent() -> None:

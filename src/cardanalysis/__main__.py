@@ -23,13 +23,15 @@ from . import (
     OutlineAnalyzer,
     Run,
     RunStatus,
+    RunStopped,
     SQLiteStore,
     Upload,
     __version__,
     analyze_cards,
+    load_run,
     to_dict,
 )
-from ._console import Progress, cards_table, summary
+from ._console import Progress, cards_table, in_flags, summary
 
 _EXAMPLE = "example: python -m cardanalysis brief.md interviews/ --store cards.db --limit 4"
 
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Those behind the program's name; None for the process's own.
 
     Returns:
-        0 if every upload has its cards, 1 if some do not, 2 if nothing could be begun, 130 after Ctrl-C.
+        0 if every upload has its cards, 1 if some do not, 2 after an error that stopped it, 130 after Ctrl-C.
     """
     options = _options(arguments)
     for stream in (sys.stdout, sys.stderr):
@@ -50,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         run = anyio.run(_analyze, options)
     except CardAnalysisError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {in_flags(str(error)) if isinstance(error, ConfigurationError) else error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nStopped. Run the same command again to go on where it stopped.", file=sys.stderr)
@@ -68,6 +70,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.model is not None and options.analyzer == "outline":
         parser.error("--model goes with claude, not with the outline rules")
+    if options.batch and options.analyzer == "outline":
+        parser.error("--batch goes with claude, not with the outline rules")
     if not options.store.name:
         parser.error("--store needs the name of a file")
     if options.run == "":
@@ -117,20 +121,24 @@ async def _analyze(options: argparse.Namespace) -> Run:
     analyzer = _analyzer(options)
     run_id = options.run or await to_thread.run_sync(_run_id, options, analyzer.name, uploads)
     async with SQLiteStore(options.store) as store:
-        return await analyze_cards(
-            uploads,
-            store,
-            options.limit,
-            analyzer=analyzer,
-            run_id=run_id,
-            on_event=Progress(sys.stderr, len(uploads)),
-            max_cards=options.max_cards,
-            max_cost=options.max_cost,
-            mode="batch" if options.batch else "direct",
-            retry_failed=options.retry_failed,
-            reuse=True,
-            accept_changes=options.accept_changes,
-        )
+        try:
+            return await analyze_cards(
+                uploads,
+                store,
+                options.limit,
+                analyzer=analyzer,
+                run_id=run_id,
+                on_event=Progress(sys.stderr, len(uploads)),
+                max_cards=options.max_cards,
+                max_cost=options.max_cost,
+                mode="batch" if options.batch else "direct",
+                retry_failed=options.retry_failed,
+                reuse=True,
+                accept_changes=options.accept_changes,
+            )
+        except RunStopped as error:  # what is finished by then is worth seeing
+            print(f"error: {in_flags(str(error))}", file=sys.stderr)
+            return await load_run(store, run_id)
 
 
 def _uploads(paths: Sequence[Path], named: Sequence[Path]) -> Iterator[Upload]:
@@ -160,6 +168,11 @@ def _analyzer(options: argparse.Namespace) -> Analyzer:
         from . import ClaudeAnalyzer  # imports the SDK, which the rules can do without
 
         return ClaudeAnalyzer(model=options.model)
+    if options.batch:
+        raise ConfigurationError(
+            "--batch needs Claude, and there is no API key. Set ANTHROPIC_API_KEY, or leave --batch out.",
+            code="no_api_key",
+        )
     if options.analyzer is None:
         print(
             "No API key: using the offline outline rules, not Claude. Set ANTHROPIC_API_KEY to use Claude, "
@@ -186,7 +199,7 @@ def _print(run: Run, options: argparse.Namespace) -> None:
     names = {item.id: item.name for item in run.items}
     print(cards_table(run.cards, names, width=max(40, shutil.get_terminal_size((100, 24)).columns)))
     print()
-    print(summary(run))
+    print(summary(run, compare=not options.batch))
     if options.json is not None:
         text = json.dumps(to_dict(run), ensure_ascii=False, indent=2)
         options.json.write_text(f"{text}\n", encoding="utf-8")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import math
 import uuid
 from collections.abc import AsyncIterable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Literal, cast
 
-from anyio import CapacityLimiter, move_on_after, to_thread
+from anyio import CancelScope, CapacityLimiter, current_time, to_thread
 from attrs import field, frozen
 
 from ._arguments import (
@@ -23,6 +25,7 @@ from ._arguments import (
     check_uploads,
 )
 from ._budget import Budget, check_max_cost
+from ._cancellation import is_cancellation
 from ._card_work import CARDS, KIND, CardWork, Earlier
 from ._convert import from_dict
 from ._documents import Upload, UploadContext
@@ -39,7 +42,12 @@ from .abc import Analyzer, BatchAnalyzer, BatchSession, Described, Loader, Opena
 
 __all__ = ["analyze_cards", "load_run", "retry_failed"]
 
+logger = logging.getLogger(__name__)
+
 Mode = Literal["direct", "batch"]
+
+_LAST_EVENTS_SECONDS = 1.0
+"""How long `on_event` has for what is left to tell when `run_timeout` is over."""
 
 
 def _item_timeout(value: float | None) -> float | None:
@@ -100,7 +108,8 @@ async def analyze_cards(
         loader: Turns uploads into documents. The default reads text, Markdown, CSV and TSV.
         max_cost: US dollars that the run may cost in all, whoever works on it; None for any. What a request costs at
             worst is put aside before it is sent, so that the bill cannot pass it. What the run cost before counts.
-        run_timeout: Seconds that this call may take, or None. What is in work then is given up and stays pending.
+        run_timeout: Seconds that this call may take, or None. What is in work then is given up and stays pending. An
+            `on_event` that hangs is given up too.
         mode: ``direct``, or ``batch`` for the Message Batches of the API: half the price, and up to a day to wait.
         retry_failed: Do those uploads again that failed or are partial.
         reuse: Take the result of an upload that was completed in an earlier run of this store, where nothing else was
@@ -274,6 +283,7 @@ async def _run(
                 analyzer=ready,
                 request=request,
                 budget=budget,
+                tries=journal.tries,
                 earlier=Earlier(store, run.fingerprint) if options.reuse else None,
             ),
             limiter=limiter,
@@ -284,11 +294,11 @@ async def _run(
             changed=watch.changed,
         )
         try:
-            async with nullcontext() if options.on_event is None else watch.running():
-                entries = entries_of(uploads)
-                if options.retry == "only":
-                    entries = to_retry(store, run_id, entries)
-                run = await _within(options.run_timeout, engine.run(entries, read=run))
+            entries = entries_of(uploads)
+            if options.retry == "only":
+                entries = to_retry(store, run_id, entries)
+            watching = nullcontext() if options.on_event is None else watch.running()
+            run = await _within(options.run_timeout, watching, engine.run(entries, read=run))
             if run.status is RunStatus.CANCELLED and options.mode == "batch":
                 await cast("BatchSession", ready).cancel()
         except Exception as error:
@@ -297,11 +307,27 @@ async def _run(
     return await load_run(store, run_id) if options.collect else run
 
 
-async def _within(seconds: float | None, running: Coroutine[Any, Any, Run]) -> Run:
-    """Wait for a run, but not longer than some seconds."""
+async def _within(
+    seconds: float | None, watching: AbstractAsyncContextManager[None], running: Coroutine[Any, Any, Run]
+) -> Run:
+    """Wait for a run and until its events are told, but not longer than some seconds and a moment for the last ones."""
     run: Run | None = None
-    with move_on_after(seconds):
-        run = await running
+    failure: BaseException | None = None
+    ends_at = math.inf if seconds is None else current_time() + seconds
+    with CancelScope() as telling:
+        async with watching:
+            try:
+                with CancelScope(deadline=ends_at):
+                    run = await running
+            except BaseException as error:
+                if is_cancellation(error):
+                    raise
+                failure = error  # raised below, where a callback that hangs cannot lose it
+            telling.deadline = max(ends_at, current_time() + _LAST_EVENTS_SECONDS)
+    if telling.cancelled_caught:
+        logger.warning("on_event took too long; the last events of the run were not told to it")
+    if failure is not None:
+        raise failure
     if run is None:
         message = f"The run took longer than run_timeout={seconds} seconds. Resume it with the same call."
         raise RunStopped(message, code="run_timeout")

@@ -130,6 +130,21 @@ class Budget:
             await self._wait_for_room(held, self._ceiling)
         return held
 
+    def adopt(self, dollars: float, /) -> Reservation:
+        """Take over money that is counted already, as by a process that has died, so that it can be settled.
+
+        Nothing is put aside, and so nothing is refused. Settling corrects the count as for any other reservation.
+
+        Args:
+            dollars: What was put aside; 0.0 if nothing is any more, so that all that the request cost is added.
+        """
+        if self._ceiling is None:
+            return _FREE
+        held = _Held(math.ceil(dollars * _NANO), self._account, is_bound=dollars > 0)
+        if held.nano:  # otherwise it can give nothing back, and is not worth waiting for
+            self._account.outstanding.add(held)
+        return held
+
     async def _wait_for_room(self, held: _Held, ceiling: int) -> None:
         account = self._account
         while True:
@@ -208,10 +223,12 @@ class _Held:
 
     Attributes:
         nano: What is put aside, in billionths of a dollar.
+        is_bound: Whether this is what the request costs at worst.
     """
 
     nano: int
     _account: _Account = field(repr=False)
+    is_bound: bool = field(default=True, kw_only=True)
     _settled: bool = False
 
     async def settle(self, dollars: float | None, /) -> None:
@@ -220,7 +237,7 @@ class _Held:
             return
         self._settled = True
         more = 0 if dollars is None else round(dollars * _NANO) - self.nano
-        if more > 0:
+        if more > 0 and self.is_bound:
             logger.warning("A request cost %s more than it should at worst. Check the prices.", _usd(more))
         await self._account.settle(self, more)
 

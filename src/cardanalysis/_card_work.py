@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from pathlib import PurePath
 from typing import Any
 
 from anyio import CancelScope, to_thread
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from ._arguments import check_analysis, check_housekeeping
 from ._budget import Budget
@@ -23,6 +24,7 @@ from ._errors import (
     ItemNotFound,
     RunNotFound,
     RunStopped,
+    StoreError,
 )
 from ._grounding import Grounding
 from ._jobs import Job, Outcome
@@ -51,6 +53,7 @@ class CardWork:
     analyzer: Analyzer
     request: AnalysisRequest
     budget: Budget
+    tries: Mapping[str, int]
     earlier: Earlier | None
 
     async def __call__(self, job: Job[Upload]) -> Outcome:
@@ -63,7 +66,7 @@ class CardWork:
             self.request,
             context=upload.context or self.request.context,
             shared_context=upload.context is None and self.request.context is not None,
-            work=_Work(job, self.budget),
+            work=_Work(job, self.budget, self.tries),
         )
         analysis = await self._analyze(document, request)
         cards, notes = self._within_limit(analysis)
@@ -97,7 +100,7 @@ class CardWork:
         try:
             analysis = await self.analyzer.analyze(document, request)
         except Exception as error:
-            known = isinstance(error, (ConfigurationError, AnalyzerError, DocumentError, RunStopped))
+            known = isinstance(error, (ConfigurationError, AnalyzerError, DocumentError, RunStopped, StoreError))
             if known and not isinstance(error, InvalidValue):
                 raise
             message = f"The analyzer raised {safe_message(error, document.text)}."
@@ -116,20 +119,25 @@ class CardWork:
         )
 
 
-@frozen
+@define(eq=False)
 class _Work:
     """What a run lends to the work on one of its items."""
 
     job: Job[Upload]
     budget: Budget
+    tries: Mapping[str, int]
+    _held: _Held | None = None
 
     @property
     def key(self) -> str:
-        # What an item has cost changes with every outcome, and with nothing else.
-        return f"{self.job.item.id}:{self.job.item.usage.requests}"
+        item = self.job.item
+        return f"{item.run_id}:{item.id}:{self.tries.get(item.id, 0)}"
 
     async def report(self, type: str, data: Mapping[str, Any], /) -> None:  # noqa: A002 - as events call it
         await self.job.report(type, data)
+
+    def stop(self, error: CardAnalysisError, /) -> None:
+        self.job.stop(error)
 
     def spent(self, usage: Usage, /) -> None:
         self.job.spent += usage
@@ -138,10 +146,40 @@ class _Work:
         return self.job.untimed()
 
     def aside(self) -> AbstractAsyncContextManager[None]:
+        self._check_settled("standing aside")
         return self.job.aside()
 
     async def reserve(self, dollars: float | None, /) -> Reservation:
-        return await self.budget.reserve(dollars)
+        self._check_settled("reserving more")
+        self._held = _Held(await self.budget.reserve(_dollars(dollars)))
+        return self._held
+
+    def adopt(self, dollars: float, /) -> Reservation:
+        return self.budget.adopt(dollars)
+
+    def _check_settled(self, before: str) -> None:
+        # Else it would wait for a slot, or money, of somebody who waits for this money.
+        if self._held is not None and not self._held.settled:
+            message = f"An analyzer must settle what it has reserved before {before}."
+            raise ConfigurationError(message, code="not_settled")
+
+
+@define(eq=False)
+class _Held:
+    """A reservation of an item."""
+
+    reservation: Reservation
+    settled: bool = False
+
+    async def settle(self, dollars: float | None, /) -> None:
+        self.settled = True
+        await self.reservation.settle(_dollars(dollars))
+
+
+def _dollars(value: float | None) -> float | None:
+    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf):
+        return value
+    raise ConfigurationError(f"Dollars must be a number of at least 0, or None where they are unknown, not {value!r}.")
 
 
 def _told(analysis: Analysis, notes: Sequence[str]) -> Mapping[str, Any]:

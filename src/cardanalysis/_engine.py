@@ -19,7 +19,7 @@ from anyio import CancelScope, CapacityLimiter, to_thread
 from anyio.abc import TaskGroup
 from attrs import field, frozen
 
-from ._cancellation import exit_in, is_cancellation
+from ._cancellation import cancellation_in, exit_in, is_cancellation
 from ._errors import (
     CardAnalysisError,
     CommitUnknown,
@@ -47,6 +47,10 @@ _RECORD_SECONDS = 3.0
 """How long a cancelled run may take to hand its items back. Its owner ends anyway, so that nobody misses them long."""
 INTERRUPTED = "It was interrupted."
 """Why a run is cancelled whose worker was cancelled, which is no reason for another worker to stop."""
+_STOPPING = frozenset(
+    {"authentication", "billing", "client_setup", "max_cost", "no_api_key", "permission", "unknown_model"}
+)
+"""Codes of what stops a run in the middle of a document, whose cards so far are kept."""
 _UNSTORABLE = ("not_json", "not_storable", "too_big")
 """Codes of store errors that are the fault of what was to be stored."""
 
@@ -68,7 +72,8 @@ class Engine(Generic[_T]):
         work: Called once for each claimed item. A `ConfigurationError` or `RunStopped` from it stops the run and hands
             the item back; anything else it raises fails that item alone.
         limiter: Each item in work holds one of its tokens.
-        aside: How many items may stand aside without one while they only wait; None for as many as there are tokens.
+        aside: How many items may be alive at once, all of which may stand aside without a token while they only wait;
+            None for as many aside as there are tokens.
         item_timeout: Seconds that the work on one item may take, or None.
         lease_seconds: How long an item stays claimed if this process dies unnoticed.
         retry_failed: Do items again that failed, are partial or were cancelled.
@@ -256,7 +261,8 @@ class Engine(Generic[_T]):
             await self._skip(item, entry.skip)
             return
         if item.status.is_terminal:
-            if not self._retry_failed or not is_legal(item.status, ItemStatus.PENDING):
+            again = self._retry_failed or _was_stopped(item)
+            if not again or not is_legal(item.status, ItemStatus.PENDING):
                 return
             await self._set_back(item)
         if not await self._start(entry, jobs):
@@ -276,7 +282,7 @@ class Engine(Generic[_T]):
         if not claimed:
             slot.give_back()
             return False
-        job = Job(entry.payload, claimed[0], self._store, slot, self._changed)
+        job = Job(entry.payload, claimed[0], self._store, slot, self._changed, self._stop)
         self._jobs[entry.new.id] = job
         jobs.start_soon(self._do, job, entry, slot)
         return True
@@ -349,9 +355,9 @@ class Engine(Generic[_T]):
         except BaseException as error:
             # An analyzer may raise anything, a cancellation that nobody asked for included; only one that comes from
             # outside ends the work here.
-            if is_cancellation(error):
+            if (cancellation := cancellation_in(error)) is not None:
                 await self._hand_back(job)
-                raise
+                raise cancellation from None
             if (leaf := exit_in(error)) is not None:
                 raise leaf from error
             if outcome is not None:
@@ -404,6 +410,11 @@ class Engine(Generic[_T]):
                 await self._store.release(self._run_id, item.id, token=item.token, usage=spent)
             except Exception as error:
                 logger.warning("Run %s: item %s was not handed back (%s)", self._run_id, item.id, type(error).__name__)
+
+
+def _was_stopped(item: Item) -> bool:
+    """Whether an item is partial only because the run was stopped, and so is still to be done."""
+    return item.status is ItemStatus.PARTIAL and item.error is not None and item.error.code in _STOPPING
 
 
 def _was_cancelled(run: Run) -> bool:

@@ -62,6 +62,7 @@ class Job(Generic[_T]):
         payload: What its entry carried.
         item: As it was when this worker last changed it.
         scope: The engine's: it ends the work at its deadline or when the lease is lost.
+        stop: Stops the run with an error, once what is in work is done.
         spent: What the work has cost so far. It counts where the work ends without telling so itself.
         lost: The engine's: somebody else has the item now.
     """
@@ -71,6 +72,7 @@ class Job(Generic[_T]):
     _store: Store
     _slot: Slot
     _changed: Callable[[], None]
+    stop: Callable[[Exception], None] = lambda _error: None
     spent: Usage = field(factory=Usage)
     scope: CancelScope = field(factory=CancelScope)
     lost: bool = False

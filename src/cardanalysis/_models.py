@@ -155,7 +155,7 @@ class Usage:
     """What something cost. Usages add up with ``+``.
 
     Attributes:
-        requests: Requests made, also failed ones that the API answered.
+        requests: Requests made, failed ones included, but for those for which no connection came about.
         input_tokens: Fresh input tokens, neither read from nor written to the prompt cache.
         output_tokens: Tokens produced, thinking included.
         cache_read_tokens: Input tokens read from the prompt cache.
@@ -390,8 +390,9 @@ class Run:
         kind: What it does, such as ``analyze_cards``.
         status: Where it stands.
         version: Rises with every change of the run, its items or its counters.
-        counters: ``total``, ``cards`` and the number of items in each status. Asking for a name that is not there
-            gives 0.
+        counters: ``total``, ``cards`` and the number of items in each status; with a ``max_cost`` also
+            ``committed_nano_dollars``: what is spent or put aside of it, in billionths of a dollar. Asking for a name
+            that is not there gives 0.
         usage: What all attempts of all items cost.
         asked: What was asked: analyzer, model, prompt version, options, context.
         fingerprint: A digest of `asked`.

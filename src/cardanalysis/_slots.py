@@ -11,22 +11,24 @@ __all__ = ["Aside", "Slot"]
 
 
 class Aside:
-    """How many holders of slots stand aside at once, so that what they hold in memory stays bounded.
+    """Where holders of slots stand aside, so few at once that what they hold in memory stays bounded.
 
     Args:
         limiter: Where their slots are from.
-        most: The most that may stand aside; None for as many as there are slots.
+        most: The most that may be there at all, aside or not; then each of them finds a place aside. None for any
+            number that have a slot, and as many aside.
     """
 
     def __init__(self, limiter: CapacityLimiter, most: int | None = None) -> None:
+        self.alive = None if most is None else CapacityLimiter(most)
+        """Everyone who is there has one token of it; None if nothing but the slots bounds their number."""
         self._limiter = limiter
-        self._most = most
         self._count = 0
 
     def enter(self) -> bool:
         """Take a place, if there is one."""
-        most = self._limiter.total_tokens if self._most is None else self._most
-        if self._count >= most:
+        most = self._limiter if self.alive is None else self.alive
+        if self._count >= most.total_tokens:
             return False
         self._count += 1
         return True
@@ -44,29 +46,31 @@ class Slot:
         aside: Where its holder may stand without it.
     """
 
-    __slots__ = ("_aside", "_held", "_limiter")
+    __slots__ = ("_alive", "_aside", "_held", "_limiter")
 
     def __init__(self, limiter: CapacityLimiter, aside: Aside) -> None:
         self._limiter = limiter
         self._aside = aside
+        self._alive = False
         self._held = False
 
     async def take(self) -> None:
-        """Wait for the token; where one is free, without a turn of the event loop, which costs a fifth of an item."""
+        """Wait until there may be one more holder, and then for the token."""
+        if self._aside.alive is not None:
+            await _acquire(self._aside.alive, self)
+            self._alive = True
         try:
-            self._limiter.acquire_on_behalf_of_nowait(self)
-        except Exception as error:
-            # On trio, anyio before 4.14.2 lets trio's own exception of that name through.
-            if type(error).__name__ != "WouldBlock":
-                raise
-            await self._limiter.acquire_on_behalf_of(self)
-        self._held = True
+            await self._take_token()
+        except BaseException:
+            self.give_back()
+            raise
 
     def give_back(self) -> None:
-        """Give the token back, if it is held."""
-        if self._held:
-            self._held = False
-            self._limiter.release_on_behalf_of(self)
+        """Give back what is held."""
+        self._give_token_back()
+        if self._alive and self._aside.alive is not None:
+            self._alive = False
+            self._aside.alive.release_on_behalf_of(self)
 
     @asynccontextmanager
     async def lent(self) -> AsyncGenerator[None, None]:
@@ -74,9 +78,32 @@ class Slot:
         if not self._held or not self._aside.enter():
             yield
             return
-        self.give_back()
+        self._give_token_back()
         try:
             yield
         finally:
-            self._aside.leave()
-            await self.take()
+            # Who waits for a slot stands aside as before: its place must not go to another one who is also alive then.
+            try:
+                await self._take_token()
+            finally:
+                self._aside.leave()
+
+    async def _take_token(self) -> None:
+        await _acquire(self._limiter, self)
+        self._held = True
+
+    def _give_token_back(self) -> None:
+        if self._held:
+            self._held = False
+            self._limiter.release_on_behalf_of(self)
+
+
+async def _acquire(limiter: CapacityLimiter, borrower: object) -> None:
+    """Wait for a token; where one is free, without a turn of the event loop, which costs a fifth of an item."""
+    try:
+        limiter.acquire_on_behalf_of_nowait(borrower)
+    except Exception as error:
+        # On trio, anyio before 4.14.2 lets trio's own exception of that name through.
+        if type(error).__name__ != "WouldBlock":
+            raise
+        await limiter.acquire_on_behalf_of(borrower)

@@ -31,6 +31,12 @@ def some_text(instance: object, attribute: Attribute[Any], value: object) -> Non
         raise InvalidValue(f"{attribute.name} must not be empty.")
 
 
+def not_blank(instance: object, attribute: Attribute[Any], value: object) -> None:
+    is_text(instance, attribute, value)
+    if not str(value).strip():
+        raise InvalidValue(f"{attribute.name} must not be blank.")
+
+
 def none_of(names: Collection[str]) -> Validator:
     """Refuse some names."""
 
@@ -68,9 +74,24 @@ def duration(_instance: object, attribute: Attribute[Any], value: object) -> Non
         raise InvalidValue(f"{attribute.name} must be a number of seconds above 0.")
 
 
+def pause(_instance: object, attribute: Attribute[Any], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise InvalidValue(f"{attribute.name} must be a number of seconds of at least 0.")
+
+
 def duration_or_none(instance: object, attribute: Attribute[Any], value: object) -> None:
     if value is not None:
         duration(instance, attribute, value)
+
+
+def flag(_instance: object, attribute: Attribute[Any], value: object) -> None:
+    if not isinstance(value, bool):
+        raise InvalidValue(f"{attribute.name} must be True or False, not {type(value).__name__}.")
+
+
+def function(_instance: object, attribute: Attribute[Any], value: object) -> None:
+    if not callable(value):
+        raise InvalidValue(f"{attribute.name} must be a function, not {type(value).__name__}.")
 
 
 def at_most(limit: int) -> Validator:

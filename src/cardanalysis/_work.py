@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ._errors import CardAnalysisError
+
 if TYPE_CHECKING:
     from ._models import Usage
 
@@ -47,6 +49,13 @@ class WorkContext(Protocol):
         """
         ...
 
+    def stop(self, error: CardAnalysisError, /) -> None:
+        """Stop the run with an error, once what is in work is done. What this work comes to is kept all the same.
+
+        An analyzer that has nothing to keep just raises the error.
+        """
+        ...
+
     def untimed(self) -> AbstractContextManager[None]:
         """A block that only waits for what the API asked everyone to wait for: the item's timeout stands still."""
         ...
@@ -54,13 +63,15 @@ class WorkContext(Protocol):
     def aside(self) -> AbstractAsyncContextManager[None]:
         """A block that only waits: the timeout stands still and another item may have the slot.
 
-        Leaving it waits for a slot again. At most as many items stand aside as there are slots; beyond that one keeps
-        its own.
+        Leaving it waits for a slot again. At most as many items stand aside as there are slots, or as may wait in
+        batches; beyond that one keeps its own.
         """
         ...
 
     async def reserve(self, dollars: float | None, /) -> Reservation:
-        """Put aside what a request costs at worst, before it is sent.
+        """Put aside what a request costs at worst, before it is sent. It waits while others have all that is left.
+
+        Settle it before the next one, and before standing `aside`: who waits for the money may have the slot.
 
         Args:
             dollars: The worst case; None if the price is unknown.
@@ -71,6 +82,10 @@ class WorkContext(Protocol):
         """
         ...
 
+    def adopt(self, dollars: float, /) -> Reservation:
+        """Take over money that counts as put aside already, such as for a request of before an interruption."""
+        ...
+
 
 class Journal(Protocol):
     """The log of a run, for work that has to find again after a restart what it had begun."""
@@ -79,8 +94,16 @@ class Journal(Protocol):
         """Add an event; it is kept when this returns."""
         ...
 
-    async def read(self, types: Collection[str], /) -> Sequence[Mapping[str, Any]]:
-        """The data of the run's events of these types, whichever worker added them, in order."""
+    async def read(self, types: Collection[str], after: int = 0, /) -> tuple[Sequence[Mapping[str, Any]], int]:
+        """The data of the run's events of these types, whichever worker added them, in order.
+
+        Args:
+            types: Which events.
+            after: Where an earlier reading ended, to have only what was added since; 0 for all.
+
+        Returns:
+            The data, and where this reading ended.
+        """
         ...
 
 
@@ -103,6 +126,9 @@ class Alone:
     def spent(self, usage: Usage, /) -> None:
         """Count nothing."""
 
+    def stop(self, error: CardAnalysisError, /) -> None:
+        """There is nothing to stop."""
+
     def untimed(self) -> AbstractContextManager[None]:
         """Just wait."""
         return nullcontext()
@@ -113,6 +139,10 @@ class Alone:
 
     async def reserve(self, dollars: float | None, /) -> Reservation:
         """Anything may be spent."""
+        return _Free()
+
+    def adopt(self, dollars: float, /) -> Reservation:
+        """Nothing is counted."""
         return _Free()
 
 

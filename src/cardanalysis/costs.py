@@ -19,6 +19,7 @@ from ._jobs import Entry
 from ._models import AnalysisRequest
 from .abc import Analyzer, Loader, OpenableAnalyzer
 from .analysis._estimates import estimate_tokens, likely_output_tokens, most_input_tokens, worst_case
+from .analysis._outline import OutlineAnalyzer
 from .analysis._prices import PriceTable, TokenCounts
 
 __all__ = ["CostEstimate", "Estimating", "estimate_cost"]
@@ -48,6 +49,8 @@ class Estimating(Protocol):
     async def count_tokens(self, document: Document, request: AnalysisRequest, /) -> int:
         """Ask the API how many input tokens these requests have together. That is free.
 
+        The analyzer waits out rate limits and asks again by itself: its error is the last word.
+
         Raises:
             AnalyzerError: There is no answer for this document.
             ConfigurationError: There would be none for any, as with a wrong key.
@@ -59,18 +62,22 @@ class Estimating(Protocol):
 class CostEstimate:
     """What an analysis would need, if every request were answered at its first attempt.
 
+    All sums are without the uploads in `failed`. Unless that is empty, a run may cost more.
+
     Attributes:
-        uploads: Those that can be read, without copies.
+        uploads: How many are in the sums: those that can be read (and counted), without copies.
         duplicates: Copies of the content of another one; the run skips them.
-        requests: Requests to the API.
+        requests: Requests to the API; these and their tokens are 0 for an analyzer that cannot be estimated.
         input_tokens: Their input; counted by the API if `exact`, otherwise estimated, rather too high than too low.
         output_tokens: Their output. This is a guess whatever `exact` is: nobody knows the cards before.
-        cost: What these tokens cost in US dollars, with nothing read from the prompt cache. None if a price is unknown.
+        cost: What these tokens cost in US dollars, with nothing read from the prompt cache. None if a price is unknown,
+            or the analyzer cannot be estimated.
         worst_cost: What all these requests together can cost at most, were every answer as long as ``max_tokens``
             allows, and a batch no cheaper. A run with this as its ``max_cost`` is not stopped by that, unless requests
-            are repeated or documents cut. None if a price is unknown.
+            are repeated or documents cut. None for the same reasons.
         exact: Whether the API counted the input.
-        failed: Name and problem of the uploads that cannot be read or counted, in the caller's order.
+        failed: Name and problem of the uploads that are in no sum, in the caller's order: they cannot be read, or, if
+            `exact`, the API did not count them.
     """
 
     uploads: int
@@ -101,17 +108,19 @@ async def estimate_cost(
 
     Args:
         uploads: What would be analyzed; an iterator is read once, with at most `limit` documents in memory.
-        analyzer: As for the run. One that makes no requests, such as `cardanalysis.OutlineAnalyzer`, costs nothing.
+        analyzer: As for the run. `cardanalysis.OutlineAnalyzer` costs nothing; what others cost is unknown, unless they
+            are `Estimating`.
         max_cards: As for the run.
         context: As for the run.
         loader: As for the run.
         mode: As for the run; in a batch everything costs half.
         exact: Ask the API to count the input tokens: free, one request for each one estimated, within rate limits of
-            its own.
+            its own. `ClaudeAnalyzer` waits these out and asks again after failures, as its ``retry`` says.
         limit: How many uploads are worked on at once, or a limiter.
 
     Returns:
-        The estimate. An upload that cannot be read is in its `CostEstimate.failed`.
+        The estimate. An upload that cannot be read, or counted if `exact`, is in its `CostEstimate.failed`, and the
+        sums are without it.
 
     Raises:
         ConfigurationError: An argument is wrong, or, if `exact`, the API cannot be asked: see ``ClaudeAnalyzer.open``.
@@ -132,6 +141,7 @@ async def estimate_cost(
             loader=_default_loader() if loader is None else loader,
             request=request,
             estimator=estimator,
+            free=isinstance(chosen, OutlineAnalyzer),
             counter=counter if exact else None,
             factor=_BATCH_FACTOR if mode == "batch" else 1.0,
         )
@@ -177,7 +187,8 @@ class _Survey:
     Attributes:
         loader: Reads them.
         request: What is asked about each.
-        estimator: Knows the requests; None if there are none.
+        estimator: Knows the requests; None if nobody does.
+        free: Whether there are none.
         counter: Counts the input exactly; None to estimate it.
         factor: What list prices are multiplied by.
     """
@@ -185,6 +196,7 @@ class _Survey:
     loader: Loader
     request: AnalysisRequest
     estimator: Estimating | None
+    free: bool
     counter: _Counting | None
     factor: float
     _uploads: int = field(default=0, init=False)
@@ -243,6 +255,9 @@ class _Survey:
         document = await self._load(upload)
         if self.estimator is not None:
             await self._add_requests(self.estimator, document, self._request(upload))
+        elif not self.free:
+            self._cost.add(None)
+            self._worst_cost.add(None)
         self._uploads += 1
 
     async def _load(self, upload: Upload) -> Document:

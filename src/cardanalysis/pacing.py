@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random as randoms
 from collections.abc import Mapping
 from types import TracebackType
@@ -10,7 +11,7 @@ import anyio
 from anyio import CapacityLimiter
 
 from ._clock import Clock
-from ._errors import ConfigurationError
+from ._errors import ConfigurationError, InvalidValue
 from ._pacing import Flight, Limits
 from ._rate_limits import BucketStatus, LimitStatus, model_family
 
@@ -91,7 +92,12 @@ class Turn:
             headers: The answer's, by lower-case name.
             retry_after: What the API asked to wait in seconds; None if it did not: then the pause is a random one, of
                 at most a second the first time, twice as long each further time, and a minute in the end.
+
+        Raises:
+            ConfigurationError: `retry_after` is neither None nor a number of at least 0.
         """
+        if retry_after is not None and not _is_wait(retry_after):
+            raise InvalidValue("retry_after must be a number of seconds of at least 0, or None.")
         if self._first_word():
             self._limits.refuse(self._flight, headers, retry_after)
 
@@ -123,13 +129,18 @@ class Pacer:
 
     Attributes:
         clock: The time in which it waits.
+
+    Raises:
+        ConfigurationError: An argument is something else.
     """
 
     clock: Clock
 
     def __init__(self, *, clock: Clock | None = None, random: randoms.Random | None = None) -> None:
-        self.clock = clock or Clock()
-        self._limits = Limits(self.clock, random or randoms.Random())  # noqa: S311 - not a secret
+        _check("clock", clock, Clock)
+        _check("random", random, randoms.Random)
+        self.clock = Clock() if clock is None else clock
+        self._limits = Limits(self.clock, randoms.Random() if random is None else random)  # noqa: S311 - not a secret
 
     def __repr__(self) -> str:
         return "Pacer({} limits, {} requests in flight, {} waiting)".format(*self._limits.counts())
@@ -148,8 +159,10 @@ class Pacer:
             maximum: What it never goes beyond.
 
         Raises:
-            ConfigurationError: The bounds are no whole numbers with 1 <= minimum <= maximum.
+            ConfigurationError: It is no limiter, or the bounds are no whole numbers with 1 <= minimum <= maximum.
         """
+        if not isinstance(limiter, CapacityLimiter):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidValue(f"limiter must be an anyio.CapacityLimiter, not {type(limiter).__name__}.")
         if type(minimum) is not int or type(maximum) is not int or not 1 <= minimum <= maximum:
             raise ConfigurationError("minimum and maximum must be whole numbers with 1 <= minimum <= maximum.")
         self._limits.add(limiter, minimum, maximum)
@@ -166,7 +179,11 @@ class Pacer:
 
         Returns:
             The turn. It is to be used at once, and to be told what became of the request.
+
+        Raises:
+            ConfigurationError: `account` or `model` is no text, or tokens are no whole number of at least 0.
         """
+        _check_request(account, model, input_tokens=input_tokens, output_tokens=output_tokens)
         begun = self.clock.now()
         self._limits.adapt()
         waiter = self._limits.enter(account, model, input_tokens, output_tokens)
@@ -193,6 +210,24 @@ class Pacer:
     def all_limits(self) -> tuple[LimitStatus, ...]:
         """How it stands with every limit that was used, in the order of their first use."""
         return self._limits.statuses()
+
+
+def _check(name: str, value: object, kind: type[object]) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise InvalidValue(f"{name} must be {kind.__name__} or None, not {type(value).__name__}.")
+
+
+def _check_request(account: object, model: object, **tokens: object) -> None:
+    for name, text in (("account", account), ("model", model)):
+        if not isinstance(text, str):
+            raise InvalidValue(f"{name} must be text, not {type(text).__name__}.")
+    for name, number in tokens.items():
+        if type(number) is not int or number < 0:
+            raise InvalidValue(f"{name} must be a whole number of at least 0.")
+
+
+def _is_wait(seconds: object) -> bool:
+    return isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and 0 <= seconds < math.inf
 
 
 _DEFAULT = Pacer()

@@ -65,9 +65,9 @@ class ListJournal:
         while self.types[-1:] != [type]:
             await self._added.wait()
 
-    async def read(self, types: Collection[str], /) -> list[Mapping[str, Any]]:
+    async def read(self, types: Collection[str], after: int = 0, /) -> tuple[list[Mapping[str, Any]], int]:
         await anyio.lowlevel.checkpoint()
-        return [data for type, data in self.events if type in types]  # noqa: A001
+        return [data for type, data in self.events[after:] if type in types], len(self.events)  # noqa: A001
 
     @property
     def types(self) -> list[str]:

@@ -106,6 +106,10 @@ class Log(Alone):
         self.reservations.append(Settled(dollars))
         return self.reservations[-1]
 
+    def adopt(self, dollars: float, /) -> Settled:
+        self.adopted = Settled(dollars)
+        return self.adopted
+
     def of(self, type: str) -> list[Mapping[str, Any]]:  # noqa: A002
         return [data for kind, data in self.events if kind == type]
 

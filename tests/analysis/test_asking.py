@@ -37,7 +37,7 @@ from cardanalysis.analysis._gates import BatchGate
 from cardanalysis.analysis._prices import LIST_PRICES, TokenCounts
 from cardanalysis.analysis._replies import Reply as Said
 from cardanalysis.analysis._retries import RetryPolicy
-from cardanalysis.analysis._transport import Answer, AttemptFailed, Failure, FailureKind
+from cardanalysis.analysis._transport import Answer, AttemptFailed, Broken, Failure, FailureKind, ignored
 from cardanalysis.testing import FakeMessagesAPI, RecordedRequest, Reply
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -85,7 +85,8 @@ class Clocked:
 class Scripted:
     """A transport that gives outcomes in order, each after some seconds."""
 
-    resumable = False
+    left_from_before: Answer | None = None
+    went_on = True
 
     def __init__(self, clock: Clocked, *outcomes: Failure | Answer | Exception, takes: float = 0.0) -> None:
         self.clock = clock
@@ -93,7 +94,13 @@ class Scripted:
         self.takes = takes
         self.keys: list[str] = []
 
-    async def send(self, params: Mapping[str, Any], /, *, key: str, begun: Any) -> Answer:
+    async def earlier(self, params: Mapping[str, Any], /, *, key: str) -> Answer | None:
+        return self.left_from_before
+
+    def goes_on(self, params: Mapping[str, Any], /, *, key: str) -> bool:
+        return self.went_on
+
+    async def send(self, params: Mapping[str, Any], /, *, key: str, begun: Any, broken: Broken = ignored) -> Answer:
         await anyio.lowlevel.checkpoint()
         self.keys.append(key)
         self.clock.time += self.takes
@@ -107,6 +114,8 @@ class Scripted:
 
 class Open:
     """A gate that lets everything pass at once."""
+
+    together = True
 
     def passage(self, question: Question, tally: Tally, /) -> Any:
         return nullcontext(self)
@@ -164,20 +173,43 @@ async def test_what_was_put_aside_is_settled(outcome: Any, settled: float | None
     assert reservation.settled == [settled if settled is None else pytest.approx(settled)]
 
 
-async def test_what_is_taken_up_again_later_is_paid_for_then() -> None:
-    """As in a batch, which goes on while nobody waits: what was put aside for it is free again."""
+async def test_what_was_surely_not_sent_costs_nothing() -> None:
+    """As what waits for a batch that is not submitted yet: what was put aside for it is free again."""
     log = Log()
     sender = Scripted(Clocked(), ZeroDivisionError())
-    sender.resumable = True
+    sender.went_on = False
     with pytest.raises(ZeroDivisionError):
         await asker(sender).ask(QUESTION, Tally("u", log))
     assert log.reservations[0].settled == [0.0]
+
+
+async def test_an_answer_from_before_an_interruption_needs_no_room() -> None:
+    """It is paid for: nothing is put aside for it, and what it cost is counted."""
+    log = Log()
+    sender = Scripted(Clocked())
+    sender.left_from_before = ANSWER
+    tally = Tally("u", log)
+    assert await asker(sender, BatchGate()).ask(QUESTION, tally) is ANSWER
+    assert log.reservations == []
+    assert log.adopted.settled == [tally.usage.cost]
+    assert tally.usage.requests == 1
+
+
+async def test_a_document_that_has_cost_enough_is_asked_about_no_more() -> None:
+    """The bound on one document's dollars holds before each request, not only after failures."""
+    log = Log()
+    with pytest.raises(AttemptFailed) as caught:
+        await asker(Scripted(Clocked(), ANSWER), cost=0.5).ask(QUESTION, Tally("u", log, usage=Usage(cost=0.5)))
+    assert caught.value.failure.error.code == "cost_limit"
+    assert log.reservations == []
 
 
 async def test_what_is_cancelled_before_it_is_sent_cost_nothing() -> None:
     """While it waits at the gate; behind it nobody knows."""
 
     class Closed:
+        together = True
+
         def passage(self, question: Question, tally: Tally, /) -> Any:
             return self
 
@@ -254,7 +286,6 @@ async def test_waiting_for_the_limits_is_not_counted_as_time() -> None:
     class Slow(Open):
         def passage(self, question: Question, tally: Tally, /) -> Any:
             clock.time += 1000
-            tally.waited_seconds += 1000
             return super().passage(question, tally)
 
     await asker(Scripted(clock, failed(), failed(), ANSWER), Slow(), seconds=10).ask(QUESTION, tally)
@@ -264,7 +295,7 @@ async def test_in_a_batch_an_item_stands_aside_and_its_time_does_not_count() -> 
     """However long the batch takes, the next attempt is allowed."""
     log = Log()
     clock = Clocked()
-    gate = BatchGate(clock=clock)  # type: ignore[arg-type]
+    gate = BatchGate()
     tally = Tally("u", log)
     await asker(Scripted(clock, failed(retry_after=1), ANSWER, takes=80_000.0), gate, seconds=10).ask(QUESTION, tally)
     assert log.aside_count == 2 + 1

@@ -17,7 +17,7 @@ from cardanalysis import ConfigurationError, StoreError
 from cardanalysis.analysis._batch_api import BatchAPI
 from cardanalysis.analysis._batch_requests import batch_request
 from cardanalysis.analysis._batches import batches_open
-from cardanalysis.analysis._transport import Answer, AttemptFailed, Begun, Failure, FailureKind
+from cardanalysis.analysis._transport import Answer, AttemptFailed, Begun, Broken, Failure, FailureKind
 from cardanalysis.testing import Reply
 from cardanalysis.testing._recorded import RecordedRequest
 from cardanalysis.testing._replies import RawBody
@@ -526,7 +526,7 @@ class Probe:
         self.failures = list(failures)
         self.sent: list[str] = []
 
-    async def send(self, asked: Mapping[str, Any], /, *, key: str, begun: Begun) -> Answer:
+    async def send(self, asked: Mapping[str, Any], /, *, key: str, begun: Begun, broken: Broken) -> Answer:
         self.sent.append(key)
         await anyio.sleep(0.001)
         if self.failures:
@@ -541,7 +541,7 @@ async def test_the_first_request_is_sent_by_itself(bench: Bench) -> None:
     async with bench.open(probe=probe) as transport:
         answers = await send_all(transport, THREE, answer)
     assert len(probe.sent) == 1
-    assert [text for text, got in answers.items() if got.request_id == "direct"] == probe.sent
+    assert [got.request_id for got in answers.values()].count("direct") == 1
     assert bench.created == [2]
 
 

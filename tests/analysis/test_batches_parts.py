@@ -73,6 +73,11 @@ def test_a_pack_keeps_to_its_limits(lengths: list[int], size: int, max_bytes: in
         {"max_bytes": 256_000_001},
         {"linger_seconds": -1.0},
         {"poll_seconds": float("inf")},
+        {"poll_seconds": 0},
+        {"longest_poll_seconds": 0},
+        {"longest_poll_seconds": 4.9},
+        {"longest_poll_seconds": 1, "poll_seconds": 2},
+        {"longest_poll_seconds": "60"},
         {"settle_seconds": "1"},
         {"missing_seconds": True},
         {"held_bytes": -1},
@@ -80,8 +85,15 @@ def test_a_pack_keeps_to_its_limits(lengths: list[int], size: int, max_bytes: in
 )
 def test_options_that_the_api_or_time_do_not_have_are_refused(wrong: dict[str, Any]) -> None:
     """With an error that names the option."""
-    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+    with pytest.raises(ConfigurationError, match=f"^{next(iter(wrong))} must be"):
         BatchOptions(**wrong)
+
+
+def test_options_at_their_bounds_are_taken() -> None:
+    """Nothing need be waited for but between two looks at a batch."""
+    BatchOptions(
+        linger_seconds=0, missing_seconds=0, settle_seconds=0, held_bytes=0, poll_seconds=0.1, longest_poll_seconds=0.1
+    )
 
 
 # --- notes ------------------------------------------------------------------------------------------------------------
@@ -90,12 +102,15 @@ def test_options_that_the_api_or_time_do_not_have_are_refused(wrong: dict[str, A
 class Notes:
     def __init__(self) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
+        self.given = 0
 
     async def append(self, type: str, data: Any, /) -> None:  # noqa: A002
         self.events.append((type, json.loads(json.dumps(data))))
 
-    async def read(self, types: Any, /) -> list[dict[str, Any]]:
-        return [data for type, data in self.events if type in types]  # noqa: A001
+    async def read(self, types: Any, after: int = 0, /) -> tuple[list[dict[str, Any]], int]:
+        await anyio.lowlevel.checkpoint()
+        self.given += len(self.events) - after
+        return [data for type, data in self.events[after:] if type in types], len(self.events)  # noqa: A001
 
 
 @pytest.mark.anyio
@@ -109,7 +124,7 @@ async def test_notes_come_back_as_they_were_made() -> None:
     await log.submitting(second)
     await log.submitted(first, "msgbatch_1")
     await log.ended(first, {"succeeded": 1201})
-    read = await log.read()
+    read = await BatchLog(notes).news()
     assert [(note.submission.id, note.batch_id, note.ended) for note in read] == [
         (first.id, "msgbatch_1", True),
         (second.id, None, False),
@@ -132,8 +147,72 @@ async def test_a_crash_at_any_event_leaves_notes_that_can_be_read() -> None:
     events, counted = notes.events, list[int]()
     for kept in range(len(events) + 1):
         notes.events = events[:kept]
-        counted.append(len(await log.read()))
+        counted.append(len(await BatchLog(notes).news()))
     assert counted == [0, 0, 0, 1, 0]
+
+
+@pytest.mark.anyio
+async def test_only_news_are_read() -> None:
+    """A submission comes again when another worker has noted more of it, and then as a whole; else it does not."""
+    notes = Notes()
+    mine, theirs = BatchLog(notes), BatchLog(notes)
+    first, second = Submission.of([str(number) for number in range(1001)], AT), Submission.of(["x"], AT)
+    await theirs.submitting(first)
+    await theirs.submitting(second)
+    assert [note.submission.id for note in await mine.news()] == [first.id, second.id]
+    assert await mine.news() == []
+    later = AT.replace(hour=13)
+    await theirs.submitting_later(first, later)
+    await theirs.submitted(first, "msgbatch_1")
+    (note,) = await mine.news()
+    assert (note.submission.custom_ids, note.submission.at) == (first.custom_ids, later)
+    assert (note.batch_id, note.ended) == ("msgbatch_1", False)
+    await theirs.absent(second)
+    assert await mine.news() == []
+
+
+@pytest.mark.anyio
+async def test_half_a_note_is_put_together_with_its_other_half() -> None:
+    """A reading may fall between the events of one submission."""
+    notes = Notes()
+    submission = Submission.of([str(number) for number in range(1001)], AT)
+    await BatchLog(notes).submitting(submission)
+    events, notes.events = notes.events, []
+    log, seen = BatchLog(notes), list[int]()
+    for event in events:
+        notes.events.append(event)
+        seen.extend(len(note.submission.custom_ids) for note in await log.news())
+    assert seen == [1001]
+
+
+@pytest.mark.anyio
+async def test_reading_costs_as_much_as_there_is_news() -> None:
+    """Each event is read once by a worker, however many batches it submits."""
+    notes = Notes()
+    log = BatchLog(notes)
+    for number in range(50):
+        submission = Submission.of([str(number)], AT)
+        await log.submitting(submission)
+        await log.submitted(submission, f"msgbatch_{number}")
+        assert [note.batch_id for note in await log.news()] == [f"msgbatch_{number}"]
+    assert notes.given == len(notes.events) == 100
+
+
+@pytest.mark.anyio
+async def test_two_that_read_at_once_get_the_news_once() -> None:
+    """Nothing is added twice to what is known, which would make it a submission that never was."""
+    notes = Notes()
+    submission = Submission.of(["a", "b"], AT)
+    await BatchLog(notes).submitting(submission)
+    log, read = BatchLog(notes), list[frozenset[str]]()
+
+    async def look() -> None:
+        read.extend([note.submission.custom_ids for note in await log.news()])
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(look)
+        tasks.start_soon(look)
+    assert read == [submission.custom_ids]
 
 
 # --- results ----------------------------------------------------------------------------------------------------------

@@ -390,8 +390,18 @@ def test_what_the_answers_depend_on_is_described() -> None:
         {"idle_timeout": 0},
         {"max_input_tokens": 0},
         {"prompt": ""},
+        {"prompt": " \n"},
+        {"prompt": 5},
         {"thinking": "adaptive"},
         {"effort": 3},
+        {"effort": ""},
+        {"effort": "most"},
+        {"cache": "yes"},
+        {"cache": None},
+        {"stream": 0},
+        {"prices": {}},
+        {"prices": [PRICES]},
+        {"today": date(2026, 11, 24)},
         {"retry": 3},
         {"pacer": "mine"},
         {"batches": 7},
@@ -399,8 +409,14 @@ def test_what_the_answers_depend_on_is_described() -> None:
 )
 def test_settings_are_checked_at_once(settings: dict[str, Any]) -> None:
     """A wrong setting is refused when the analyzer is made, by its name."""
-    with pytest.raises(ConfigurationError, match=next(iter(settings))):
+    with pytest.raises(ConfigurationError, match=f"^{next(iter(settings))} must"):
         ClaudeAnalyzer(**settings)
+
+
+@pytest.mark.parametrize("effort", [None, "low", "medium", "high", "xhigh", "max"])
+def test_every_effort_that_the_sdk_knows_is_taken(effort: str | None) -> None:
+    """The values are the SDK's own."""
+    assert ClaudeAnalyzer(effort=effort).effort == effort
 
 
 def test_settings_do_not_change() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any, get_args
 
 import pytest
@@ -137,6 +137,41 @@ def test_a_rate_must_be_a_number_of_dollars(wrong: object) -> None:
     """A table of a user's own is checked when it is made."""
     with pytest.raises(ConfigurationError, match="output must be a number of dollars"):
         price(output=wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"since": "2026-01-01"}, "effective_from must be a datetime.date, not str"),
+        ({"since": datetime(2026, 1, 1)}, "effective_from must be a datetime.date, not datetime"),  # noqa: DTZ001
+        ({"since": None}, "effective_from must be a datetime.date, not NoneType"),
+        ({"max_prompt": 0}, "max_prompt must be a whole number of at least 1"),
+        ({"max_prompt": "x"}, "max_prompt must be a whole number of at least 1"),
+        ({"max_prompt": True}, "max_prompt must be a whole number of at least 1"),
+    ],
+)
+def test_a_day_and_a_step_that_make_no_sense_are_refused(wrong: dict[str, Any], told: str) -> None:
+    """When the price is made, not when the first request is priced."""
+    with pytest.raises(ConfigurationError, match=told):
+        price(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (5, "an iterable of Price, such as a list, not int"),
+        (None, "an iterable of Price, such as a list, not NoneType"),
+        (price(), "an iterable of Price, such as a list, not Price"),
+        ({"m": 1}, "must hold Price objects, not str"),
+        ([price(), 3], "must hold Price objects, not int"),
+    ],
+    ids=str,
+)
+def test_a_table_is_made_of_prices(wrong: Any, told: str) -> None:
+    """Whatever iterable has them."""
+    with pytest.raises(ConfigurationError, match=f"^prices .*{told}"):
+        PriceTable(wrong)
+    assert PriceTable(iter([price()])).price("m", on=TODAY) == price()
 
 
 _COUNTS = st.builds(

@@ -10,9 +10,11 @@ from typing import Any, Protocol
 from attrs import define, evolve, field, frozen
 
 from .._clock import Clock
+from .._errors import AnalyzerError
 from .._models import Usage
 from .._work import Reservation, WorkContext
 from ._billing import Billing
+from ._prices import TokenCounts
 from ._retries import Attempts, Decision, RetryPolicy, decide
 from ._transport import Answer, AttemptFailed, Failure, FailureKind, Transport
 
@@ -39,10 +41,17 @@ class Tally:
     attempts: int = 0
     waited_seconds: float = 0.0
 
-    def add(self, usage: Usage) -> None:
-        """Count what an attempt cost."""
+    def add(self, usage: Usage, *, kept: bool = False) -> None:
+        """Count what an attempt cost.
+
+        Args:
+            usage: What it cost.
+            kept: Whether the API keeps the answer. A work that is interrupted will take and count it again, and so
+                tells nothing of it to the run before it comes to an outcome.
+        """
         self.usage += usage
-        self.work.spent(usage)
+        if not kept:
+            self.work.spent(usage)
 
 
 @frozen(kw_only=True)
@@ -96,6 +105,11 @@ class Passage(Protocol):
 class Gate(Protocol):
     """What holds an attempt back until it may be made."""
 
+    @property
+    def together(self) -> bool:
+        """Whether all who share a limit wait out its refusals here together, one attempt after the other."""
+        ...
+
     def passage(self, question: Question, tally: Tally, /) -> AbstractAsyncContextManager[Passage]:
         """Entering waits; the attempt is made inside."""
         ...
@@ -134,6 +148,8 @@ class Asker:
             RunStopped: The run may not spend more.
             ConfigurationError: There is a bound on what it may spend, and the price is unknown.
         """
+        if self.policy.cost is not None and (tally.usage.cost is None or tally.usage.cost >= self.policy.cost):
+            raise AttemptFailed(_too_dear(self.policy.cost))
         began = self.clock.now() - tally.waited_seconds
         attempts = Attempts()
         while True:
@@ -143,7 +159,7 @@ class Asker:
                 failure = failed.failure
             elapsed = self.clock.now() - tally.waited_seconds - began
             attempts = evolve(attempts.after(failure), elapsed=elapsed, spent=tally.usage.cost, in_run=self._repeated)
-            decision = decide(self.policy, attempts, failure, draw=self.rng.random())
+            decision = decide(self.policy, attempts, failure, draw=self.rng.random(), together=self.gate.together)
             if decision.again and failure.kind is FailureKind.TRANSIENT:
                 self._repeated += 1  # before anything is awaited: the bound is everybody's
             await tally.work.report("attempt_failed", _told(failure, decision, tally.attempts))
@@ -155,29 +171,57 @@ class Asker:
 
     async def _attempt(self, question: Question, tally: Tally) -> Answer:
         tally.attempts += 1
-        with tally.work.untimed():
-            reservation = await tally.work.reserve(
-                self.billing.worst(question.most_tokens, question.params["max_tokens"])
-            )
+        if not self.gate.together:
+            return await self._attempt_aside(question, tally)
+        began = self.clock.now()
+        reservation = await self._reserve(question, tally)
         try:
             async with self.gate.passage(question, tally) as passage:
+                tally.waited_seconds += self.clock.now() - began
                 return await self._send(question, tally, passage, reservation)
         finally:
             await reservation.settle(0.0)  # if it was never sent; a second time it counts for nothing
 
-    async def _send(self, question: Question, tally: Tally, passage: Passage, reservation: Reservation) -> Answer:
-        # If nothing comes back it may be billed all the same; one that is taken up again is paid for then.
-        spent: float | None = 0.0 if self.transport.resumable else None
+    async def _attempt_aside(self, question: Question, tally: Tally) -> Answer:
+        """Wait for all of it without a slot; what an interrupted attempt left is paid for and needs no room."""
+        began = self.clock.now()
         try:
-            answer = await self.transport.send(question.params, key=tally.key, begun=passage.begun)
+            async with self.gate.passage(question, tally) as passage:
+                answer = await self.transport.earlier(question.params, key=tally.key)
+                if answer is None:
+                    return await self._send(question, tally, passage, await self._reserve(question, tally))
+                usage = self.billing.answered(answer.reply)
+                tally.add(usage, kept=True)
+                await tally.work.adopt(0.0).settle(usage.cost)
+                return answer
+        finally:
+            tally.waited_seconds += self.clock.now() - began
+
+    async def _reserve(self, question: Question, tally: Tally) -> Reservation:
+        with tally.work.untimed():
+            return await tally.work.reserve(self.billing.worst(question.most_tokens, question.params["max_tokens"]))
+
+    async def _send(self, question: Question, tally: Tally, passage: Passage, reservation: Reservation) -> Answer:
+        spent: float | None = 0.0
+
+        def broken(tokens: TokenCounts | None) -> None:
+            tally.add(self.billing.broken(tokens))
+
+        try:
+            try:
+                answer = await self.transport.send(question.params, key=tally.key, begun=passage.begun, broken=broken)
+            except AttemptFailed as failed:
+                spent = 0.0 if failed.failure.unbilled else None
+                tally.add(self.billing.failed(failed.failure))
+                passage.failed(failed.failure)
+                raise
+            except BaseException:
+                # What goes on without us may be billed, and what was sent too.
+                spent = None if self.transport.goes_on(question.params, key=tally.key) else 0.0
+                raise
             usage = self.billing.answered(answer.reply)
             spent = usage.cost
-            tally.add(usage)
-        except AttemptFailed as failed:
-            spent = 0.0 if failed.failure.unbilled else None
-            tally.add(self.billing.failed(failed.failure))
-            passage.failed(failed.failure)
-            raise
+            tally.add(usage, kept=answer.kept)
         finally:
             # Before the passage is left: that may wait for a slot, which somebody has who waits for this money.
             await reservation.settle(spent)
@@ -185,6 +229,15 @@ class Asker:
         if answer.request_id:
             tally.requests.append(answer.request_id)
         return answer
+
+
+def _too_dear(cost: float) -> Failure:
+    error = AnalyzerError(
+        f"The requests for this document cost more than RetryPolicy(cost={cost:g}) allows. Raise it, or split the "
+        "document.",
+        code="cost_limit",
+    )
+    return Failure(kind=FailureKind.FINAL, error=error, unbilled=True)
 
 
 def _told(failure: Failure, decision: Decision, attempt: int) -> dict[str, Any]:

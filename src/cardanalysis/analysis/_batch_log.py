@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+import anyio
 from attrs import define, evolve, field, frozen
 
 from .._work import Journal
@@ -68,6 +69,9 @@ class BatchLog:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self._records: dict[str, _Record] = {}
+        self._read_to = 0
+        self._reading = anyio.Lock()
 
     async def submitting(self, submission: Submission) -> None:
         """Note that a batch is about to be submitted. Only then may it be."""
@@ -98,12 +102,19 @@ class BatchLog:
         """Note that it has ended, and how."""
         await self._journal.append("batch_ended", {"submission": submission.id, "counts": dict(counts)})
 
-    async def read(self) -> list[Note]:
-        """All submissions that happened, or of which nobody knows whether they did, the oldest first."""
-        records: dict[str, _Record] = {}
-        for data in await self._journal.read(BATCH_EVENTS):
-            records.setdefault(data["submission"], _Record()).add(data)
-        return [record.note(name) for name, record in records.items() if record.may_exist]
+    async def news(self) -> list[Note]:
+        """Submissions that happened, or of which nobody knows whether they did, the oldest first.
+
+        At first these are all of the run; later, those of which something was noted since, by whichever worker.
+        """
+        async with self._reading:
+            events, self._read_to = await self._journal.read(BATCH_EVENTS, self._read_to)
+            changed: dict[str, _Record] = {}
+            for data in events:
+                name = data["submission"]
+                changed[name] = self._records.setdefault(name, _Record())
+                changed[name].add(data)
+        return [record.note(name) for name, record in changed.items() if record.may_exist]
 
 
 @define

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from typing import Any, Final
 
 from attrs import Attribute, field, frozen
 
-from .._errors import AnalyzerError, ConfigurationError
-from .._validators import count
+from .._errors import AnalyzerError, InvalidValue
+from .._validators import count, duration, pause
 from ._transport import AttemptFailed, Failure, FailureKind
 
 __all__ = ["BatchOptions", "BatchRequest", "Pack", "batch_request"]
@@ -24,14 +23,14 @@ __all__ = ["BatchOptions", "BatchRequest", "Pack", "batch_request"]
 def _between(least: int, most: int) -> Any:
     def check(_instance: object, attribute: Attribute[Any], value: object) -> None:
         if type(value) is not int or not least <= value <= most:
-            raise ConfigurationError(f"{attribute.name} must be a whole number from {least:,} to {most:,}.")
+            raise InvalidValue(f"{attribute.name} must be a whole number from {least:,} to {most:,}.")
 
     return check
 
 
-def _seconds(_instance: object, attribute: Attribute[Any], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-        raise ConfigurationError(f"{attribute.name} must be a number of seconds of at least 0.")
+def _no_shorter_than_the_first(options: BatchOptions, attribute: Attribute[Any], value: float) -> None:
+    if value < options.poll_seconds:
+        raise InvalidValue(f"{attribute.name} must be at least poll_seconds, which is {options.poll_seconds:g}.")
 
 
 @frozen(kw_only=True)
@@ -42,8 +41,8 @@ class BatchOptions:
         size: The most requests of a batch.
         max_bytes: The largest batch.
         linger_seconds: How long to wait for a further request before a batch is submitted that is not full.
-        poll_seconds: How long to wait between the first two looks at a batch; the pauses grow from there.
-        longest_poll_seconds: What the pauses grow up to.
+        poll_seconds: How long to wait between the first two looks at a batch, above 0; the pauses grow from there.
+        longest_poll_seconds: What the pauses grow up to, at least `poll_seconds`.
         missing_seconds: How long the API may say that it does not know a batch before that is believed.
         settle_seconds: How long after a submission whose outcome is unknown the list of batches is believed.
         held_bytes: How much memory results may take that nobody has asked for yet; what is over is downloaded again.
@@ -51,11 +50,11 @@ class BatchOptions:
 
     size: int = field(default=10_000, validator=_between(1, 100_000))
     max_bytes: int = field(default=200_000_000, validator=_between(1, 256_000_000))
-    linger_seconds: float = field(default=2.0, validator=_seconds)
-    poll_seconds: float = field(default=5.0, validator=_seconds)
-    longest_poll_seconds: float = field(default=60.0, validator=_seconds)
-    missing_seconds: float = field(default=600.0, validator=_seconds)
-    settle_seconds: float = field(default=60.0, validator=_seconds)
+    linger_seconds: float = field(default=2.0, validator=pause)
+    poll_seconds: float = field(default=5.0, validator=duration)
+    longest_poll_seconds: float = field(default=60.0, validator=[duration, _no_shorter_than_the_first])
+    missing_seconds: float = field(default=600.0, validator=pause)
+    settle_seconds: float = field(default=60.0, validator=pause)
     held_bytes: int = field(default=64_000_000, validator=count)
 
 

@@ -8,6 +8,7 @@ the same ids, and so finds the results of batches that were submitted before.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -29,7 +30,7 @@ from ._batch_mail import BatchMail, Room, own_failure
 from ._batch_requests import BatchOptions, BatchRequest, Pack, batch_request
 from ._batch_results import read_result, transient
 from ._sdk import utc_now
-from ._transport import Answer, AttemptFailed, Begun, Failure, FailureKind, Transport
+from ._transport import Answer, AttemptFailed, Begun, Broken, Failure, FailureKind, Transport, ignored
 
 __all__ = ["BatchOptions", "BatchTransport", "batches_open"]
 
@@ -38,6 +39,8 @@ logger = logging.getLogger(__name__)
 _NOTE_SECONDS = 5.0
 """How long an interrupted run may take to note the id of the batch that it has just submitted."""
 _CANCEL_TRIES = 3
+_PROBE_PAUSE_SECONDS = 10.0
+"""How long nobody asks by itself after a refusal that does not say how long to wait."""
 _OLD = timedelta(minutes=2)
 """When the noted time of a submission is too far back to find the batch by it."""
 
@@ -144,14 +147,22 @@ class BatchTransport:
         self._submitting = anyio.Lock()
         self._probing = anyio.Lock()
         self._refused: Failure | None = None
+        self._probe_at = -math.inf
+        self._alone: set[str] = set()
         self._closed = False
 
-    @property
-    def resumable(self) -> bool:
-        """Yes: batches go on at the API."""
-        return True
+    async def earlier(self, params: Mapping[str, Any], /, *, key: str) -> Answer | None:
+        """The message that a batch of before the interruption holds, for which it is waited; see `Transport`."""
+        if self._closed:
+            raise own_failure(_closed())
+        return await self._found(batch_request(params, key))
 
-    async def send(self, params: Mapping[str, Any], /, *, key: str, begun: Begun) -> Answer:
+    def goes_on(self, params: Mapping[str, Any], /, *, key: str) -> bool:
+        """Whether its batch was submitted, or may have been, or it was sent by itself; see `Transport`."""
+        custom_id = batch_request(params, key).custom_id
+        return custom_id in self._places or custom_id in self._alone
+
+    async def send(self, params: Mapping[str, Any], /, *, key: str, begun: Begun, broken: Broken = ignored) -> Answer:
         """Make one attempt, and wait until its batch has ended; see `Transport`.
 
         A message that an earlier batch of the run holds for the same request is taken, as long as nobody else got it.
@@ -162,7 +173,7 @@ class BatchTransport:
         while True:
             found = await self._found(request)
             if found is None and self._probe is not None:
-                answer = await self._probed(self._probe, params, key, begun)
+                answer = await self._probed(self._probe, request, params, begun, broken)
                 if answer is not None:
                     return answer
             answer = found or await self._through_batch(request)
@@ -180,8 +191,8 @@ class BatchTransport:
                 await self._cancel(batch.id)
 
     async def catch_up(self) -> None:
-        """Learn of the batches that the run's log tells of."""
-        for note in await self._log.read():
+        """Learn what the run's log tells of batches since it was last asked."""
+        for note in await self._log.news():
             batch = self._batches.get(note.submission.id) or self._add(note.submission)
             batch.id = batch.id or note.batch_id
             batch.ended |= note.ended
@@ -203,7 +214,7 @@ class BatchTransport:
             line = await self._follower.result(batch, request.custom_id)
             try:
                 if line is not None:
-                    return Answer(reply=read_result(line, request.params))
+                    return Answer(reply=read_result(line, request.params), kept=True)
             except AttemptFailed as failed:  # whether somebody was told of it cannot be known, so it is tried anew
                 logger.debug("A request failed in an earlier batch: %s", failed)
         return None
@@ -212,18 +223,27 @@ class BatchTransport:
         places = self._places.get(request.custom_id, ())
         return [batch for batch in places if not batch.mail.is_settled(request.custom_id)]
 
-    async def _probed(self, probe: Transport, params: Mapping[str, Any], key: str, begun: Begun) -> Answer | None:
-        """Send a request by itself if none was answered yet, one at a time."""
+    async def _probed(
+        self, probe: Transport, request: BatchRequest, params: Mapping[str, Any], begun: Begun, broken: Broken
+    ) -> Answer | None:
+        """Send a request by itself if none was answered yet, one at a time, and not while the API wants to be left."""
         async with self._probing:
+            while (pause := self._probe_at - self._clock.now()) > 0:
+                await self._clock.sleep(pause)
             if self._refused is not None:
                 raise own_failure(self._refused)
             if self._probe is None:
                 return None
+            self._alone.add(request.custom_id)
             try:
-                answer = await probe.send(params, key=key, begun=begun)
+                answer = await probe.send(params, key=request.custom_id, begun=begun, broken=broken)
             except AttemptFailed as failed:
-                if isinstance(failed.failure.error, ConfigurationError):
-                    self._refused = failed.failure
+                self._alone.discard(request.custom_id)
+                failure = failed.failure
+                if isinstance(failure.error, ConfigurationError):
+                    self._refused = failure
+                if failure.kind in (FailureKind.RATE_LIMIT, FailureKind.OVERLOAD):
+                    self._probe_at = self._clock.now() + (failure.retry_after or _PROBE_PAUSE_SECONDS)
                 raise
             self._probe = None
             return answer
@@ -235,7 +255,7 @@ class BatchTransport:
             return None
         line = await self._follower.result(batch, request.custom_id)
         if line is not None:
-            return Answer(reply=read_result(line, request.params))
+            return Answer(reply=read_result(line, request.params), kept=True)
         if batch.absent:
             return None
         raise AttemptFailed(transient("batch_result_missing", "The batch has ended without a result for this request."))

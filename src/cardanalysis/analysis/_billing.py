@@ -53,6 +53,10 @@ class Billing:
             return Usage(requests=0 if failure.status is None and failure.unbilled else 1)
         return _usage(failure.tokens, self._cost(self.model, failure.tokens, 1.0))
 
+    def broken(self, tokens: TokenCounts | None) -> Usage:
+        """What an attempt cost that was interrupted, as far as the API had told of it by then."""
+        return Usage(requests=1) if tokens is None else _usage(tokens, self._cost(self.model, tokens, 1.0))
+
     def _cost(self, model: str, tokens: TokenCounts, factor: float | None) -> float | None:
         if not factor:
             return factor

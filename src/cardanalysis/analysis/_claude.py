@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -13,13 +14,14 @@ from attrs.validators import optional
 
 from .._documents import Document
 from .._models import Analysis, AnalysisRequest
-from .._validators import duration, instance_of, is_text, positive, some_text
+from .._validators import duration, flag, function, instance_of, not_blank, one_of, positive, some_text
 from ..abc import Analyzer, BatchSession, Journal
 from ..pacing import Pacer, default_pacer
 from ._answers import SCHEMA_VERSION
 from ._asking import Asker, Gate
 from ._batches import BatchOptions, BatchTransport, batches_open
 from ._billing import Billing
+from ._counting import counted
 from ._direct import DirectTransport
 from ._estimates import estimate_tokens
 from ._gates import BatchGate, PacedGate
@@ -29,8 +31,8 @@ from ._prompts import CARDS_PROMPT, PROMPT_VERSION, custom_version
 from ._questions import Questions
 from ._reading import Reading, share
 from ._retries import RetryPolicy
-from ._sdk import account_of, async_client, check_client, default_model, own_client, with_own_connections
-from ._transport import AttemptFailed, Transport
+from ._sdk import account_of, async_client, check_client, default_model, efforts, own_client, with_own_connections
+from ._transport import Transport
 from ._warming import CacheWarmer
 
 __all__ = ["ClaudeAnalyzer"]
@@ -78,7 +80,8 @@ class ClaudeAnalyzer:
             where its own structure is loosest.
         prompt: The instructions; None for the ones in the package. The document and its context follow them.
         thinking: Passed to the API as ``thinking``, such as ``{"type": "adaptive"}``; None for the model's default.
-        effort: Passed to the API as ``output_config.effort``, such as ``low``; None for the model's default.
+        effort: Passed to the API as ``output_config.effort``: ``low``, ``medium``, ``high``, ``xhigh`` or ``max``, as
+            far as the installed SDK knows them; None for the model's default.
         cache: Whether to mark the instructions and the context of the run for the prompt cache. The first request then
             goes alone until its answer begins.
         stream: Whether to ask for a stream, so that a silent API is noticed early and what a broken answer cost is
@@ -102,19 +105,21 @@ class ClaudeAnalyzer:
     model: str = field(default=None, converter=_model, validator=some_text, kw_only=True)
     max_tokens: int = field(default=16_000, validator=positive, kw_only=True)
     max_input_tokens: int = field(default=100_000, validator=positive, kw_only=True)
-    prompt: str | None = field(default=None, validator=optional(some_text), kw_only=True, repr=False)
+    prompt: str | None = field(default=None, validator=optional(not_blank), kw_only=True, repr=False)
     thinking: Mapping[str, Any] | None = field(default=None, validator=optional(instance_of(Mapping)), kw_only=True)
-    effort: str | None = field(default=None, validator=optional(is_text), kw_only=True)
-    cache: bool = field(default=True, kw_only=True)
-    stream: bool = field(default=True, kw_only=True)
+    effort: str | None = field(default=None, validator=optional(one_of(*efforts())), kw_only=True)
+    cache: bool = field(default=True, validator=flag, kw_only=True)
+    stream: bool = field(default=True, validator=flag, kw_only=True)
     connect_timeout: float = field(default=5.0, validator=duration, kw_only=True)
     request_timeout: float = field(default=600.0, validator=duration, kw_only=True)
     idle_timeout: float = field(default=120.0, validator=duration, kw_only=True)
     retry: RetryPolicy = field(default=None, converter=_policy, validator=instance_of(RetryPolicy), kw_only=True)
     batches: BatchOptions = field(factory=BatchOptions, validator=instance_of(BatchOptions), kw_only=True)
     pacer: Pacer = field(default=None, converter=_pacer, validator=instance_of(Pacer), kw_only=True, repr=False)
-    prices: PriceTable = field(default=None, converter=_price_table, kw_only=True, repr=False)
-    today: Callable[[], date] = field(default=_utc_today, kw_only=True, repr=False)
+    prices: PriceTable = field(
+        default=None, converter=_price_table, validator=instance_of(PriceTable), kw_only=True, repr=False
+    )
+    today: Callable[[], date] = field(default=_utc_today, validator=function, kw_only=True, repr=False)
 
     @property
     def name(self) -> str:
@@ -151,6 +156,8 @@ class ClaudeAnalyzer:
 
     async def count_tokens(self, document: Document, request: AnalysisRequest, /) -> int:
         """Ask the API how many input tokens the requests for a document have. It is free, under limits of its own.
+
+        Limits are waited out and failures tried again as `retry` says, whatever that lets a run cost.
 
         Raises:
             ConfigurationError: The client, the key or the model is wrong.
@@ -190,7 +197,7 @@ class ClaudeAnalyzer:
                 yield _BatchSession(
                     settings=self,
                     direct=direct,
-                    asker=self._asker(batches, BatchGate(clock=clock)),
+                    asker=self._asker(batches, BatchGate()),
                     questions=self._questions(),
                     batches=batches,
                 )
@@ -291,11 +298,11 @@ class _Session:
         return await reading.run()
 
     async def count_tokens(self, document: Document, request: AnalysisRequest, /) -> int:
-        try:
-            requests = self.settings.request_params(document, request)
-            return sum([await self.direct.count(params) for params in requests])
-        except AttemptFailed as failed:
-            raise failed.failure.error from None
+        total = 0
+        for params in self.settings.request_params(document, request):
+            count = partial(self.direct.count, params)
+            total += await counted(count, policy=self.settings.retry, clock=self.asker.clock, rng=self.asker.rng)
+        return total
 
 
 @frozen(kw_only=True, eq=False)

@@ -14,7 +14,7 @@ from ._failures import StatusFailure, invalid_response, status_failure, timed_ou
 from ._replies import InvalidReply, Reply, read_reply
 from ._schema import is_object
 from ._sdk import explain, is_stale, no_counting, not_async, streams_events, timeouts, utc_now
-from ._transport import Answer, AttemptFailed, Begun, Failure, FailureKind
+from ._transport import Answer, AttemptFailed, Begun, Broken, Failure, FailureKind, ignored
 
 __all__ = ["DirectTransport"]
 
@@ -40,14 +40,27 @@ class DirectTransport:
     idle_timeout: float
     stream: bool
 
-    @property
-    def resumable(self) -> bool:
-        """No: what was sent is lost."""
-        return False
+    async def earlier(self, params: Mapping[str, Any], /, *, key: str) -> Answer | None:
+        """None: what was interrupted is lost."""
+        return None
 
-    async def send(self, params: Mapping[str, Any], /, *, key: str = "", begun: Begun) -> Answer:
+    def goes_on(self, params: Mapping[str, Any], /, *, key: str) -> bool:
+        """The API may have made all of the answer."""
+        return True
+
+    async def send(
+        self, params: Mapping[str, Any], /, *, key: str = "", begun: Begun, broken: Broken = ignored
+    ) -> Answer:
         """Make one attempt; see `Transport`."""
         received = MessageStream()
+        try:
+            return await self._in_time(params, received, begun)
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                broken(received.tokens())
+            raise
+
+    async def _in_time(self, params: Mapping[str, Any], received: MessageStream, begun: Begun) -> Answer:
         with anyio.move_on_after(self.request_timeout):
             try:
                 return await self._send(params, received, begun)

@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from attrs import frozen
 
-from .._clock import Clock
 from ..pacing import Pacer, Turn
 from ._asking import Passage, Question, Tally
 from ._transport import Answer, Failure, FailureKind
@@ -30,6 +29,11 @@ class PacedGate:
     account: str
     warmer: CacheWarmer
 
+    @property
+    def together(self) -> bool:
+        """Yes: the pacer lets nobody through meanwhile."""
+        return True
+
     @asynccontextmanager
     async def passage(self, question: Question, tally: Tally, /) -> AsyncGenerator[Passage, None]:
         """Wait with the item's time standing still, since what is waited for is the API's limit."""
@@ -46,7 +50,6 @@ class PacedGate:
                     input_tokens=max(1, question.tokens - cached),
                     output_tokens=params["max_tokens"],
                 )
-            tally.waited_seconds += turn.waited_seconds
             stack.enter_context(turn)
             yield _PacedPassage(turn=turn, warmed=begun, warmer=self.warmer, key=prefix.key)
 
@@ -80,25 +83,20 @@ class _PacedPassage:
             self.turn.failed(failure.headers)
 
 
-@frozen(kw_only=True, eq=False)
+@frozen(eq=False)
 class BatchGate:
-    """For requests that wait in a batch: the item stands aside meanwhile.
+    """For requests that wait in a batch: the item stands aside meanwhile."""
 
-    Attributes:
-        clock: By which the waiting is measured.
-    """
-
-    clock: Clock
+    @property
+    def together(self) -> bool:
+        """No: each request that is refused waits by itself."""
+        return False
 
     @asynccontextmanager
     async def passage(self, question: Question, tally: Tally, /) -> AsyncGenerator[Passage, None]:
         """Let another item have the slot."""
-        began = self.clock.now()
-        try:
-            async with tally.work.aside():
-                yield _Open()
-        finally:
-            tally.waited_seconds += self.clock.now() - began
+        async with tally.work.aside():
+            yield _Open()
 
 
 class _Open:

@@ -12,21 +12,27 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
-from datetime import date
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime
+from typing import Any, Final, cast
 
 from attrs import Attribute, field, frozen
+from attrs.validators import optional
 
-from .._errors import ConfigurationError
-from .._validators import count, some_text
+from .._errors import InvalidValue
+from .._validators import count, positive, some_text
 
 __all__ = ["LIST_PRICES", "Price", "PriceTable", "TokenCounts"]
 
 
 def _rate(_instance: object, attribute: Attribute[Any], value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not (0 <= value < math.inf):
-        raise ConfigurationError(f"{attribute.name} must be a number of dollars of at least 0.")
+        raise InvalidValue(f"{attribute.name} must be a number of dollars of at least 0.")
+
+
+def _day(_instance: object, attribute: Attribute[Any], value: object) -> None:
+    if not isinstance(value, date) or isinstance(value, datetime):  # a datetime is a date, and compares with none
+        raise InvalidValue(f"{attribute.name} must be a datetime.date, not {type(value).__name__}.")
 
 
 @frozen(kw_only=True)
@@ -74,13 +80,13 @@ class Price:
     """
 
     model: str = field(validator=some_text)
-    effective_from: date
+    effective_from: date = field(validator=_day)
     input: float = field(validator=_rate)
     cache_write_5m: float = field(validator=_rate)
     cache_write_1h: float = field(validator=_rate)
     cache_read: float = field(validator=_rate)
     output: float = field(validator=_rate)
-    max_prompt: int | None = None
+    max_prompt: int | None = field(default=None, validator=optional(positive))
 
     def cost(self, tokens: TokenCounts) -> float:
         """The price of one request in US dollars."""
@@ -98,6 +104,15 @@ class Price:
         return self.max_prompt is None or prompt <= self.max_prompt
 
 
+def _checked(prices: object) -> Iterator[Price]:
+    if not isinstance(prices, Iterable):
+        raise InvalidValue(f"prices must be an iterable of Price, such as a list, not {type(prices).__name__}.")
+    for price in cast("Iterable[object]", prices):
+        if not isinstance(price, Price):
+            raise InvalidValue(f"prices must hold Price objects, not {type(price).__name__}.")
+        yield price
+
+
 _DATED: Final = re.compile(r"-\d{8}$")
 
 
@@ -107,11 +122,14 @@ class PriceTable:
     Args:
         prices: In any order. Of a model's prices those with the latest `Price.effective_from` that has come hold, and
             among them the one with the lowest `Price.max_prompt` that the prompt fits in.
+
+    Raises:
+        ConfigurationError: They are something else than prices.
     """
 
     def __init__(self, prices: Iterable[Price]) -> None:
         self._by_model: dict[str, list[Price]] = {}
-        for price in prices:
+        for price in _checked(prices):
             self._by_model.setdefault(price.model, []).append(price)
 
     def __repr__(self) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from anyio import to_thread
-from attrs import define, field
+from attrs import define, field, frozen
 
 from .._documents import Document
-from .._errors import AnalyzerError, CardAnalysisError, RunStopped
+from .._errors import AnalyzerError, CardAnalysisError, ConfigurationError, RunStopped, StoreError
 from .._models import Analysis, AnalysisRequest, Card, ItemError
 from ._answers import InvalidAnswer, as_card, parse_cards
 from ._asking import Asker, Tally
@@ -33,11 +33,26 @@ _WINDOW: Final = "model_context_window_exceeded"
 _CUT: Final = ("max_tokens", _WINDOW)
 _OF_THE_PART: Final = frozenset({"truncated", "context_window_exceeded", "too_large", "refused", "invalid_answer"})
 """Codes of what is the fault of one part, so that the others are still worth asking about."""
+_MOST_IN_VAIN: Final = 2
+"""How often a part is halved, and halved again, because answers are cut before their first card is whole."""
 
 
 def share(document: Document, part: Part, max_cards: int) -> int:
     """How many of the cards that are wanted from a document to ask of a part of it."""
     return max(1, math.ceil(max_cards * (part.end - part.start) / max(1, len(document.text))))
+
+
+@frozen
+class _ToDo:
+    """A part that is to be read.
+
+    Attributes:
+        part: The part.
+        in_vain: How many answers about larger ones, that it is of, were cut before their first card was whole.
+    """
+
+    part: Part
+    in_vain: int = 0
 
 
 @define(eq=False)
@@ -61,7 +76,7 @@ class Reading:
     repairs: int
     _tally: Tally = field(init=False)
     _cards: list[Card] = field(factory=list[Card], init=False)
-    _todo: deque[Part] = field(factory=deque[Part], init=False)
+    _todo: deque[_ToDo] = field(factory=deque["_ToDo"], init=False)
     _read: int = field(default=0, init=False)
     _merged: int = field(default=0, init=False)
     _unread: list[tuple[Part, CardAnalysisError]] = field(factory=list[tuple[Part, CardAnalysisError]], init=False)
@@ -77,13 +92,13 @@ class Reading:
             ConfigurationError: No document could be, and no part of this one was.
             RunStopped: The run may not spend more, and nothing of it was read.
         """
-        self._todo.extend(await self._parts())
+        self._todo.extend(map(_ToDo, await self._parts()))
         if len(self._todo) > 1:
             await self.request.work.report("document_split", {"parts": len(self._todo)})
         while self._todo:
-            part = self._todo.popleft()
-            if part.text_of(self.document).strip():
-                await self._read_part(part)
+            todo = self._todo.popleft()
+            if todo.part.text_of(self.document).strip():
+                await self._read_part(todo)
         return self._analysis()
 
     async def _parts(self) -> Sequence[Part]:
@@ -94,13 +109,14 @@ class Reading:
 
     # -- one part ------------------------------------------------------------------------------------------------
 
-    async def _read_part(self, part: Part) -> None:
+    async def _read_part(self, todo: _ToDo) -> None:
+        part = todo.part
         found: list[Card] = []
         try:
             await self._find_all(part, found)
             self._read += 1
         except AttemptFailed as failed:
-            await self._failed(part, failed.failure)
+            await self._failed(todo, failed.failure)
         except RunStopped as stopped:
             self._give_up(part, stopped)
         finally:
@@ -160,12 +176,16 @@ class Reading:
         if error is not None and (len(found) == before or answer.reply.stop_reason == _WINDOW):
             raise AttemptFailed(Failure(kind=FailureKind.TOO_LONG, error=error))
 
-    async def _failed(self, part: Part, failure: Failure) -> None:
+    async def _failed(self, todo: _ToDo, failure: Failure) -> None:
+        if isinstance(failure.error, StoreError):
+            raise failure.error
+        part, in_vain = todo.part, todo.in_vain + (failure.error.code == "truncated")
         two = None
-        if failure.kind is FailureKind.TOO_LONG:
+        # Where halves do not help either, the length of the document is not what fills the answers.
+        if failure.kind is FailureKind.TOO_LONG and in_vain <= _MOST_IN_VAIN:
             two = await self._in_thread_if_long(halves, self.document, part)
         if two is not None:
-            self._todo.extendleft(reversed(two))
+            self._todo.extendleft(_ToDo(half, in_vain) for half in reversed(two))
             await self.request.work.report("document_split", {"parts": 2, "from": part.start, "to": part.end})
         else:
             self._give_up(part, failure.error)
@@ -174,7 +194,7 @@ class Reading:
         """Leave a part unread; where the others would fare alike, them too."""
         self._unread.append((part, error))
         if error.code not in _OF_THE_PART:
-            self._unread += ((other, error) for other in self._todo)
+            self._unread += ((todo.part, error) for todo in self._todo)
             self._todo.clear()
 
     async def _report(self, type: str, answer: Answer, **data: Any) -> None:  # noqa: A002 - as events call it
@@ -188,6 +208,9 @@ class Reading:
             if isinstance(error, AnalyzerError):
                 error.usage = self._tally.usage
             raise error
+        for _, error in self._unread:
+            if isinstance(error, (ConfigurationError, RunStopped)):
+                self.request.work.stop(error)  # what was paid for is kept, and nothing more is begun
         most = self.request.max_cards
         cards = merge(self._cards) if self._read + len(self._unread) > 1 else tuple(self._cards)
         merged = self._merged + len(self._cards) - len(cards)
@@ -209,9 +232,8 @@ class Reading:
             return None
         places = ", ".join(f"{part.start:,} to {part.end:,}" for part, _ in self._unread)
         error = self._unread[0][1]
-        message = (
-            f"Not read: characters {places} of {len(self.document.text):,}. {error} Do it again: retry_failed=True."
-        )
+        again = "" if isinstance(error, RunStopped) else " To do it again, pass retry_failed=True."
+        message = f"Not read: characters {places} of {len(self.document.text):,}. {error}{again}"
         return ItemError(code=error.code, message=message)
 
 

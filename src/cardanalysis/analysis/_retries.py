@@ -83,7 +83,9 @@ class Decision:
     reason: str = ""
 
 
-def decide(policy: RetryPolicy, attempts: Attempts, failure: Failure, *, draw: float) -> Decision:
+def decide(
+    policy: RetryPolicy, attempts: Attempts, failure: Failure, *, draw: float, together: bool = True
+) -> Decision:
     """Decide about the next attempt.
 
     Args:
@@ -91,24 +93,28 @@ def decide(policy: RetryPolicy, attempts: Attempts, failure: Failure, *, draw: f
         attempts: What was tried, with this failure counted in.
         failure: The newest failure.
         draw: A random number from 0 to 1.
+        together: Whether rate limits are waited out together, before the next attempt, and not here.
     """
     if failure.kind in (FailureKind.FINAL, FailureKind.TOO_LONG):
         return Decision(again=False, reason="not_retryable")
     if policy.cost is not None and (attempts.spent is None or attempts.spent >= policy.cost):
         return Decision(again=False, reason="cost")
     if failure.kind is not FailureKind.TRANSIENT:
-        again = attempts.limited <= policy.rate_limits
-        return Decision(again=again, reason="" if again else "rate_limits")
+        if attempts.limited > policy.rate_limits:
+            return Decision(again=False, reason="rate_limits")
+        return Decision(again=True, wait_seconds=0.0 if together else _wait(policy, attempts.limited, failure, draw))
     if attempts.failed >= policy.attempts:
         return Decision(again=False, reason="attempts")
     if policy.run_attempts is not None and attempts.in_run >= policy.run_attempts:
         return Decision(again=False, reason="run_attempts")
-    wait = _pause(policy, attempts.failed, draw) if failure.retry_after is None else failure.retry_after
+    wait = _wait(policy, attempts.failed, failure, draw)
     if policy.seconds is not None and attempts.elapsed + wait > policy.seconds:
         return Decision(again=False, reason="seconds")
     return Decision(again=True, wait_seconds=wait)
 
 
-def _pause(policy: RetryPolicy, failed: int, draw: float) -> float:
+def _wait(policy: RetryPolicy, failed: int, failure: Failure, draw: float) -> float:
+    if failure.retry_after is not None:
+        return failure.retry_after
     # The exponent is bounded, since a float is not.
     return draw * min(policy.longest_delay, policy.first_delay * 2.0 ** min(failed - 1, 64))

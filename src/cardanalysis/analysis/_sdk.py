@@ -9,12 +9,13 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, get_args
+from typing import Any, Final, get_args, get_type_hints
 from urllib.parse import urlsplit
 
 import anthropic
 from anthropic.lib.bedrock import AsyncAnthropicBedrock
 from anthropic.resources.messages import messages as sdk_messages
+from anthropic.types import OutputConfigParam
 from anthropic.types.messages import MessageBatch
 from anthropic.types.model import Model
 from anyio import to_thread
@@ -30,6 +31,7 @@ __all__ = [
     "check_client",
     "create_batch",
     "default_model",
+    "efforts",
     "explain",
     "is_stale",
     "no_counting",
@@ -51,6 +53,12 @@ def default_model() -> str:
     deprecated = getattr(sdk_messages, "DEPRECATED_MODELS", {})
     known = {name for part in get_args(Model) for name in get_args(part)}
     return next((model for model in _MID_PRICED if model in known and model not in deprecated), _MID_PRICED[0])
+
+
+def efforts() -> tuple[str, ...]:
+    """The values of ``effort`` that the SDK knows."""
+    known = get_type_hints(OutputConfigParam)["effort"]  # Literal[...] | None
+    return tuple(name for part in get_args(known) for name in get_args(part))
 
 
 # --- clients ----------------------------------------------------------------------------------------------------------

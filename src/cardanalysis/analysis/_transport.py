@@ -12,10 +12,16 @@ from .._errors import CardAnalysisError
 from ._prices import TokenCounts
 from ._replies import Reply
 
-__all__ = ["Answer", "AttemptFailed", "Begun", "Failure", "FailureKind", "Transport"]
+__all__ = ["Answer", "AttemptFailed", "Begun", "Broken", "Failure", "FailureKind", "Transport", "ignored"]
 
 Begun = Callable[[Mapping[str, str]], None]
 """Called with the headers of an answer, once, when it begins to come."""
+Broken = Callable[["TokenCounts | None"], None]
+"""Called with what an interrupted attempt had used, as far as that is known."""
+
+
+def ignored(_tokens: TokenCounts | None) -> None:
+    """Make nothing of an interruption."""
 
 
 class FailureKind(StrEnum):
@@ -74,9 +80,11 @@ class Answer:
         reply: What it says.
         request_id: The API's id of the request, if it gave one.
         headers: The answer's, by lower-case name.
+        kept: Whether the API keeps it, so that it can be taken again.
     """
 
     reply: Reply
+    kept: bool = False
     request_id: str | None = None
     headers: Mapping[str, str] = field(factory=dict[str, str], repr=False)
 
@@ -84,18 +92,22 @@ class Answer:
 class Transport(Protocol):
     """Sends requests one way: over an open client, or in a batch."""
 
-    @property
-    def resumable(self) -> bool:
-        """Whether an attempt that is interrupted goes on, and a later one under the same key takes its answer."""
+    async def earlier(self, params: Mapping[str, Any], /, *, key: str) -> Answer | None:
+        """The answer to an attempt that was interrupted and went on without us; None if there is none."""
         ...
 
-    async def send(self, params: Mapping[str, Any], /, *, key: str, begun: Begun) -> Answer:
+    def goes_on(self, params: Mapping[str, Any], /, *, key: str) -> bool:
+        """Whether an attempt that was just interrupted may be billed all the same."""
+        ...
+
+    async def send(self, params: Mapping[str, Any], /, *, key: str, begun: Begun, broken: Broken = ignored) -> Answer:
         """Make one attempt.
 
         Args:
             params: What ``messages.create`` takes: model, max_tokens, system, messages, output_config and so on.
             key: Tells this request from every other one of the run, and is the same after a restart.
             begun: Called when the answer begins to come, from which on the prompt cache holds the prefix.
+            broken: Called when the attempt is interrupted, with the tokens of which the API had told by then.
 
         Raises:
             AttemptFailed: There is no message.
