@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+import trio.testing
 from anthropic import AsyncAnthropic
 from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
@@ -313,3 +314,28 @@ async def test_a_cache_that_grew_old_is_warmed_by_one_again() -> None:
             await ask_all(ready, 3)
     written = [(request.usage or {})["cache_creation_input_tokens"] > 0 for request in api.requests]
     assert written == [True, False, False, False, False, True, False, False]
+
+
+def test_a_first_answer_that_is_long_in_coming_is_not_waited_for() -> None:
+    """After some seconds the others go too, and write the prefix once more each; nobody takes another's place."""
+
+    async def main() -> list[float]:
+        warmer = CacheWarmer(Clock(time=anyio.current_time))
+        started: list[float] = []
+        begun = anyio.current_time()
+
+        async def ask(takes: float) -> None:
+            async with warmer.turn("prefix") as warm:
+                started.append(anyio.current_time() - begun)
+                await anyio.sleep(takes)
+                warm()
+
+        async with anyio.create_task_group() as tasks:
+            for takes in (60.0, 1.0, 1.0):
+                tasks.start_soon(ask, takes)
+                await anyio.wait_all_tasks_blocked()
+        return started
+
+    clock = trio.testing.MockClock(rate=0, autojump_threshold=0)
+    started = anyio.run(main, backend="trio", backend_options={"clock": clock})
+    assert started == pytest.approx([0, 5, 5])

@@ -107,7 +107,7 @@ class DirectTransport:
             if not inspect.isawaitable(pending):
                 raise not_async(type(self.client).__name__)
             response = await pending
-            begun(_headers(response))
+            begun({})  # its headers are as new when they are read with the answer
             return _answer(await _body(response), response, params)
         timeout = timeouts(connect=self.connect_timeout, silence=self.idle_timeout)
         response = await raw.create(**params, stream=True, timeout=timeout)

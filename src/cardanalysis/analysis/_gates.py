@@ -63,7 +63,8 @@ class _PacedPassage:
 
     def begun(self, headers: Mapping[str, str], /) -> None:
         self.warmed()
-        self.turn.began(headers)
+        if headers:
+            self.turn.began(headers)
 
     def answered(self, answer: Answer, /) -> None:
         tokens = answer.reply.tokens

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, get_args, get_type_hints
 from urllib.parse import urlsplit
 
@@ -206,6 +207,7 @@ def account_of(client: Any) -> str:
     return hashlib.sha256("\0".join(parts).encode(errors="replace")).hexdigest()[:16]
 
 
+@lru_cache
 def timeouts(*, connect: float, silence: float) -> anthropic.Timeout:
     """Bounds for the steps of one request, in seconds.
 

@@ -21,6 +21,10 @@ __all__ = ["CacheWarmer", "least_cached"]
 _LIFETIME_SECONDS: Final = 300.0
 """How long an entry holds since the request that last used it began, unless asked otherwise."""
 
+_PATIENCE_SECONDS: Final = 5.0
+"""How long, in real time, the others wait for the first answer to begin. Beyond that, time is worth more than tokens:
+as where a client does not stream, and an answer begins when it is whole."""
+
 # Tokens below which a prefix is not cached: the public documentation on prompt caching, August 2026.
 _LEAST: Final = (
     (512, re.compile(r"claude-(opus-5|fable-5|mythos-5)$")),
@@ -64,17 +68,18 @@ class CacheWarmer:
 
     @asynccontextmanager
     async def turn(self, key: str) -> AsyncGenerator[Callable[[], None], None]:
-        """Wait until a prefix is warm, or it is one's own turn to warm it.
+        """Wait until a prefix is warm, or it is one's own turn to warm it; but not longer than it is worth.
 
         Yields:
             What to call when the answer begins.
         """
         prefix = self._prefixes.setdefault(key, _Prefix())
-        while prefix.warming is not None and not prefix.useless and self.clock.now() >= prefix.warm_until:
-            await prefix.warming.wait()
+        with anyio.move_on_after(_PATIENCE_SECONDS):
+            while prefix.warming is not None and not prefix.useless and self.clock.now() >= prefix.warm_until:
+                await prefix.warming.wait()
         begun_at = self.clock.now()
         mine = None
-        if not prefix.useless and begun_at >= prefix.warm_until:
+        if not prefix.useless and begun_at >= prefix.warm_until and prefix.warming is None:
             mine = prefix.warming = anyio.Event()
 
         def over() -> None:
