@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+import trio
 import trio.testing
 from anthropic import AsyncAnthropic
 from anyio import wait_all_tasks_blocked
@@ -337,5 +338,5 @@ def test_a_first_answer_that_is_long_in_coming_is_not_waited_for() -> None:
         return started
 
     clock = trio.testing.MockClock(rate=0, autojump_threshold=0)
-    started = anyio.run(main, backend="trio", backend_options={"clock": clock})
+    started = trio.run(main, clock=clock)
     assert started == pytest.approx([0, 5, 5])
