@@ -40,7 +40,7 @@ from ._watch import EventCallback, Watch
 from ._work import Journal
 from .abc import Analyzer, BatchAnalyzer, BatchSession, Described, Loader, OpenableAnalyzer, Store
 
-__all__ = ["analyze_cards", "load_run", "retry_failed"]
+__all__ = ["analyze_cards", "default_analyzer", "default_loader", "load_run", "retry_failed"]
 
 logger = logging.getLogger(__name__)
 
@@ -262,7 +262,7 @@ async def _run(
     check_callable(getattr(loader, "load", loader), "loader.load")
     if options.reuse:
         check_housekeeping(store, "reuse=True")
-    chosen = await to_thread.run_sync(_default_analyzer) if options.analyzer is None else options.analyzer
+    chosen = await to_thread.run_sync(default_analyzer) if options.analyzer is None else options.analyzer
     check_analyzer(chosen)
 
     journal = RunJournal(store, run_id)
@@ -279,7 +279,7 @@ async def _run(
             store,
             run_id,
             CardWork(
-                loader=_default_loader() if loader is None else loader,
+                loader=default_loader() if loader is None else loader,
                 analyzer=ready,
                 request=request,
                 budget=budget,
@@ -385,13 +385,15 @@ def _new_run_id() -> str:
     return f"run-{uuid.uuid4().hex[:16]}"
 
 
-def _default_analyzer() -> Analyzer:
+def default_analyzer() -> Analyzer:
+    """The analyzer where none is given."""
     from .analysis import ClaudeAnalyzer  # imports the SDK, which takes most of a second
 
     return ClaudeAnalyzer()
 
 
-def _default_loader() -> Loader:
+def default_loader() -> Loader:
+    """The loader where none is given."""
     from .loading import DocumentLoader
 
     return DocumentLoader()

@@ -23,7 +23,7 @@ from attrs import define, field
 from ._clock import Clock
 from ._errors import ConfigurationError, RunStopped
 from ._models import Run
-from ._work import Reservation
+from ._work import FREE, Reservation
 from .abc import Store
 
 __all__ = ["COMMITTED", "Budget", "check_max_cost"]
@@ -117,7 +117,7 @@ class Budget:
             StoreError: The store failed.
         """
         if self._ceiling is None:
-            return _FREE
+            return FREE
         if dollars is None:
             raise _unknown_price("What a request costs at worst is unknown")
         held = _Held(math.ceil(dollars * _NANO), self._account)
@@ -139,7 +139,7 @@ class Budget:
             dollars: What was put aside; 0.0 if nothing is any more, so that all that the request cost is added.
         """
         if self._ceiling is None:
-            return _FREE
+            return FREE
         held = _Held(math.ceil(dollars * _NANO), self._account, is_bound=dollars > 0)
         if held.nano:  # otherwise it can give nothing back, and is not worth waiting for
             self._account.outstanding.add(held)
@@ -240,14 +240,6 @@ class _Held:
         if more > 0 and self.is_bound:
             logger.warning("A request cost %s more than it should at worst. Check the prices.", _usd(more))
         await self._account.settle(self, more)
-
-
-class _Free:
-    async def settle(self, dollars: float | None, /) -> None:
-        pass
-
-
-_FREE: Final = _Free()
 
 
 async def _see_through(work: Callable[[], Awaitable[int]]) -> tuple[int, BaseException | None]:

@@ -34,7 +34,7 @@ from ._status import ItemStatus
 from ._work import Reservation
 from .abc import Analyzer, Loader, Store
 
-__all__ = ["CARDS", "KIND", "CardWork", "Earlier"]
+__all__ = ["CARDS", "KIND", "CardWork", "Earlier", "request_about"]
 
 KIND = "analyze_cards"
 """The kind of the runs."""
@@ -62,12 +62,7 @@ class CardWork:
             return outcome
         document = await self._load(upload)
         await job.move(ItemStatus.ANALYZING)
-        request = evolve(
-            self.request,
-            context=upload.context or self.request.context,
-            shared_context=upload.context is None and self.request.context is not None,
-            work=_Work(job, self.budget, self.tries),
-        )
+        request = evolve(request_about(upload, self.request), work=_Work(job, self.budget, self.tries))
         analysis = await self._analyze(document, request)
         cards, notes = self._within_limit(analysis)
         grounded: list[Card] = []
@@ -117,6 +112,12 @@ class CardWork:
         return evolve(
             card, id=f"{upload_id[:12]}-{number}", upload_id=upload_id, made_by=card.made_by or self.analyzer.name
         )
+
+
+def request_about(upload: Upload, request: AnalysisRequest) -> AnalysisRequest:
+    """What is asked about one upload of those that something is asked about: it may have a context of its own."""
+    shared = upload.context is None and request.context is not None
+    return evolve(request, context=upload.context or request.context, shared_context=shared)
 
 
 @define(eq=False)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ._errors import CardAnalysisError
 
 if TYPE_CHECKING:
     from ._models import Usage
 
-__all__ = ["ALONE", "Alone", "Journal", "Reservation", "WorkContext"]
+__all__ = ["ALONE", "FREE", "Alone", "Journal", "Reservation", "WorkContext"]
 
 
 class Reservation(Protocol):
@@ -112,6 +112,10 @@ class _Free:
         pass
 
 
+FREE: Final[Reservation] = _Free()
+"""Where there is no ceiling, nothing is put aside."""
+
+
 class Alone:
     """Work without a run around it: nothing is logged, lent or counted."""
 
@@ -139,11 +143,11 @@ class Alone:
 
     async def reserve(self, dollars: float | None, /) -> Reservation:
         """Anything may be spent."""
-        return _Free()
+        return FREE
 
     def adopt(self, dollars: float, /) -> Reservation:
         """Nothing is counted."""
-        return _Free()
+        return FREE
 
 
 ALONE = Alone()

@@ -9,9 +9,11 @@ from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 import anyio
 from anyio import CapacityLimiter, to_thread
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
+from ._analyze import default_analyzer, default_loader
 from ._arguments import as_limiter, check_analyzer, check_callable, check_uploads
+from ._card_work import request_about
 from ._documents import Document, Upload, UploadContext
 from ._entries import entries_of
 from ._errors import AnalyzerError, CardAnalysisError, ConfigurationError, DocumentError, InvalidValue
@@ -131,14 +133,14 @@ async def estimate_cost(
         raise ConfigurationError(f"mode must be 'direct' or 'batch', not {mode!r}.")
     check_uploads(uploads)
     check_callable(getattr(loader, "load", loader), "loader.load")
-    chosen = await to_thread.run_sync(_default_analyzer) if analyzer is None else analyzer
+    chosen = await to_thread.run_sync(default_analyzer) if analyzer is None else analyzer
     check_analyzer(chosen)
     estimator = chosen if isinstance(chosen, Estimating) else None
     counting = _opened(chosen) if exact and estimator is not None else nullcontext()
     async with counting as ready:
         counter = ready if isinstance(ready, _Counting) else estimator
         survey = _Survey(
-            loader=_default_loader() if loader is None else loader,
+            loader=default_loader() if loader is None else loader,
             request=request,
             estimator=estimator,
             free=isinstance(chosen, OutlineAnalyzer),
@@ -156,18 +158,6 @@ class _Counting(Protocol):
 
 def _opened(analyzer: Analyzer) -> AbstractAsyncContextManager[object]:
     return analyzer.open() if isinstance(analyzer, OpenableAnalyzer) else nullcontext()
-
-
-def _default_analyzer() -> Analyzer:
-    from .analysis import ClaudeAnalyzer  # imports the SDK, which takes most of a second
-
-    return ClaudeAnalyzer()
-
-
-def _default_loader() -> Loader:
-    from .loading import DocumentLoader
-
-    return DocumentLoader()
 
 
 class _Sum:
@@ -254,7 +244,7 @@ class _Survey:
     async def _add(self, upload: Upload) -> None:
         document = await self._load(upload)
         if self.estimator is not None:
-            await self._add_requests(self.estimator, document, self._request(upload))
+            await self._add_requests(self.estimator, document, request_about(upload, self.request))
         elif not self.free:
             self._cost.add(None)
             self._worst_cost.add(None)
@@ -270,10 +260,6 @@ class _Survey:
             raise DocumentError(
                 upload.name, problem, "Check that it is not damaged.", code="unexpected_error"
             ) from error
-
-    def _request(self, upload: Upload) -> AnalysisRequest:
-        shared = upload.context is None and self.request.context is not None
-        return evolve(self.request, context=upload.context or self.request.context, shared_context=shared)
 
     async def _add_requests(self, estimator: Estimating, document: Document, request: AnalysisRequest) -> None:
         requests = estimator.request_params(document, request)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from .._errors import AnalyzerError
-from ._failures import StatusFailure, invalid_response, status_failure
+from ._failures import STATUS_OF_TYPE, StatusFailure, invalid_response, status_failure, unended
 from ._replies import InvalidReply, Reply, read_reply, word
 from ._schema import is_list, is_object
 from ._transport import AttemptFailed, Failure, FailureKind
@@ -90,24 +90,13 @@ def _message(message: object) -> Reply:
         reply = read_reply(_object(message))
     except InvalidReply as invalid:
         raise AttemptFailed(invalid_response(f"What a batch holds as the answer is none. {invalid}")) from None
-    if reply.stop_reason is None:
-        raise AttemptFailed(invalid_response("The API's answer has no stop reason. Run it again.", tokens=reply.tokens))
+    if (failure := unended(reply)) is not None:
+        raise AttemptFailed(failure)
     return reply
 
 
-# The types of errors with the status that each has elsewhere; results of batches tell no status.
-_STATUSES: Final = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "conflict_error": 409,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "timeout_error": 504,
-    "overloaded_error": 529,
-}
+# Results of batches tell no status.
+_STATUSES: Final = {**STATUS_OF_TYPE, "conflict_error": 409, "timeout_error": 504}
 
 
 _ANY_TIME: Final = datetime(2026, 1, 1, tzinfo=UTC)  # a result has no headers that could tell of a time

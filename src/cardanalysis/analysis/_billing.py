@@ -49,9 +49,8 @@ class Billing:
         An answer with an error status costs nothing. Where a stream broke, what it had told of its tokens counts. Of an
         attempt that got no answer nothing is known, and nothing counted but the request.
         """
-        if failure.tokens is None:
-            return Usage(requests=0 if failure.status is None and failure.unbilled else 1)
-        return _usage(failure.tokens, self._cost(self.model, failure.tokens, 1.0))
+        never_sent = failure.tokens is None and failure.status is None and failure.unbilled
+        return Usage() if never_sent else self.broken(failure.tokens)
 
     def broken(self, tokens: TokenCounts | None) -> Usage:
         """What an attempt cost that was interrupted, as far as the API had told of it by then."""

@@ -10,8 +10,8 @@ import anyio
 from attrs import evolve, field, frozen
 
 from ._events import MessageStream
-from ._failures import StatusFailure, invalid_response, status_failure, timed_out
-from ._replies import InvalidReply, Reply, read_reply
+from ._failures import STATUS_OF_TYPE, StatusFailure, invalid_response, status_failure, timed_out, unended
+from ._replies import InvalidReply, read_reply
 from ._schema import is_object
 from ._sdk import explain, is_stale, no_counting, not_async, streams_events, timeouts, utc_now
 from ._transport import Answer, AttemptFailed, Begun, Broken, Failure, FailureKind, ignored
@@ -182,34 +182,17 @@ def _answer(body: bytes | Mapping[str, Any], response: Any, params: Mapping[str,
             "stands between, such as a proxy, and run it again."
         )
         raise AttemptFailed(evolve(invalid_response(message, request_id), headers=headers)) from None
-    _check_ended(reply, request_id, headers)
-    return Answer(reply=reply, request_id=request_id, headers=headers)
-
-
-def _check_ended(reply: Reply, request_id: str | None, headers: Mapping[str, str]) -> None:
-    if reply.stop_reason is None:
-        failure = invalid_response("The API's answer has no stop reason. Run it again.", request_id, reply.tokens)
+    if (failure := unended(reply, request_id)) is not None:
         raise AttemptFailed(evolve(failure, headers=headers))
-
-
-# The types that an error in mid-stream may have; its HTTP status was 200.
-_STATUSES: Final = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "overloaded_error": 529,
-}
+    return Answer(reply=reply, request_id=request_id, headers=headers)
 
 
 def _stream_failure(received: MessageStream, response: Any, params: Mapping[str, Any]) -> Failure:
     error = received.error or {}
     kind, message = error.get("type"), error.get("message")
     told = StatusFailure(
-        status=_STATUSES.get(kind if isinstance(kind, str) else "", 500),
+        # The HTTP status of a stream that breaks off was 200.
+        status=STATUS_OF_TYPE.get(kind if isinstance(kind, str) else "", 500),
         kind=kind if isinstance(kind, str) else None,
         message=message if isinstance(message, str) else "",
         request_id=response.request_id,

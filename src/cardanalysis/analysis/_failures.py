@@ -21,6 +21,7 @@ from ._replies import Reply, word
 from ._transport import Failure, FailureKind
 
 __all__ = [
+    "STATUS_OF_TYPE",
     "StatusFailure",
     "explain_cause",
     "explain_stop",
@@ -29,7 +30,21 @@ __all__ = [
     "request_note",
     "status_failure",
     "timed_out",
+    "unended",
 ]
+
+
+STATUS_OF_TYPE: Final[Mapping[str, int]] = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "overloaded_error": 529,
+}
+"""The HTTP status that goes with a type of error, for where errors come without one."""
 
 
 @frozen(kw_only=True)
@@ -278,6 +293,13 @@ def invalid_response(message: str, request_id: str | None = None, tokens: TokenC
         request_id=word(request_id),
         tokens=tokens,
     )
+
+
+def unended(reply: Reply, request_id: str | None = None) -> Failure | None:
+    """The failure of an attempt whose message does not say why it stopped; None if it does."""
+    if reply.stop_reason is not None:
+        return None
+    return invalid_response("The API's answer has no stop reason. Run it again.", request_id, reply.tokens)
 
 
 def explain_stop(reply: Reply, *, max_tokens: int, request_id: str | None) -> AnalyzerError | None:
