@@ -23,9 +23,9 @@ from cardanalysis._arguments import (
     check_upload,
     check_uploads,
 )
-from cardanalysis._documents import Upload
 from cardanalysis._errors import AnalyzerError, ConfigurationError
 from cardanalysis._models import Analysis, Card
+from cardanalysis._uploads import Upload
 from cardanalysis.stores.memory import MemoryStore
 from cardanalysis.stores.sqlite import SQLiteStore
 from cardanalysis.testing._scripted import ScriptedAnalyzer

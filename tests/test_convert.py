@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cardanalysis import _documents, _models
+from cardanalysis import _documents, _models, _uploads
 from cardanalysis._convert import from_dict, to_dict
-from cardanalysis._documents import Block, BlockKind, Document, Location, QuestionAnswer, Upload, UploadContext
+from cardanalysis._documents import Block, BlockKind, Document, Location, Media
 from cardanalysis._errors import ConfigurationError
 from cardanalysis._models import (
     Analysis,
@@ -36,6 +36,7 @@ from cardanalysis._models import (
     Usage,
 )
 from cardanalysis._status import RESERVED_COUNTERS, ItemStatus, RunStatus
+from cardanalysis._uploads import QuestionAnswer, Upload, UploadContext
 
 few = settings(max_examples=30, deadline=None)  # for each of twenty models
 
@@ -79,6 +80,7 @@ def locations() -> st.SearchStrategy[Location]:
             slide=places,
             sheet=st.none() | texts,
             cells=st.none() | texts,
+            paragraph=places,
         )
     )
 
@@ -86,11 +88,11 @@ def locations() -> st.SearchStrategy[Location]:
 def contexts() -> st.SearchStrategy[UploadContext]:
     return st.builds(
         UploadContext,
-        project_type=st.none() | st.sampled_from(_documents.ProjectType),
+        project_type=st.none() | st.sampled_from(_uploads.ProjectType),
         business_domain=texts,
         target_audience=texts,
-        document_type=st.none() | st.sampled_from(_documents.DocumentType),
-        confidentiality=st.none() | st.sampled_from(_documents.Confidentiality),
+        document_type=st.none() | st.sampled_from(_uploads.DocumentType),
+        confidentiality=st.none() | st.sampled_from(_uploads.Confidentiality),
         notes=texts,
         key_terms=several(texts),
         questions_and_answers=several(st.builds(QuestionAnswer, question=texts, answer=texts)),
@@ -110,6 +112,10 @@ def uploads() -> st.SearchStrategy[Upload]:
     )
 
 
+def media() -> st.SearchStrategy[Media]:
+    return st.builds(Media, media_type=names, data=st.binary(max_size=8), width=counts, height=counts)
+
+
 def blocks() -> st.SearchStrategy[Block]:
     return st.builds(
         Block,
@@ -119,6 +125,8 @@ def blocks() -> st.SearchStrategy[Block]:
         level=counts,
         cells=several(texts),
         columns=several(texts),
+        hidden=st.booleans(),
+        media=st.none() | media(),
     )
 
 
@@ -240,6 +248,7 @@ def events() -> st.SearchStrategy[Event]:
 STRATEGIES: dict[type[Any], st.SearchStrategy[Any]] = {
     Analysis: st.builds(Analysis, cards=several(cards()), usage=usages(), notes=several(texts)),
     AnalysisRequest: st.builds(AnalysisRequest, max_cards=st.integers(1, 99), context=st.none() | contexts()),
+    Media: media(),
     Block: blocks(),
     Card: cards(),
     Document: documents(),
@@ -263,7 +272,7 @@ STRATEGIES: dict[type[Any], st.SearchStrategy[Any]] = {
 
 def test_every_model_has_a_strategy() -> None:
     """No model of the library is left out of the round trip."""
-    named = [getattr(module, name) for module in (_documents, _models) for name in module.__all__]
+    named = [getattr(module, name) for module in (_documents, _uploads, _models) for name in module.__all__]
     assert set(STRATEGIES) == {kind for kind in named if attrs.has(kind)}
 
 
@@ -357,6 +366,7 @@ def test_a_card_as_values() -> None:
                     "slide": None,
                     "sheet": None,
                     "cells": None,
+                    "paragraph": None,
                 },
                 "match": "exact",
             }

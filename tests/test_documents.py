@@ -13,19 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cardanalysis._documents import (
-    Block,
-    BlockKind,
-    Confidentiality,
-    Document,
-    DocumentType,
-    Location,
-    ProjectType,
-    QuestionAnswer,
-    Upload,
-    UploadContext,
-)
+from cardanalysis._documents import Block, BlockKind, Document, Location, Media
 from cardanalysis._errors import ConfigurationError, DocumentError
+from cardanalysis._uploads import Confidentiality, DocumentType, ProjectType, QuestionAnswer, Upload, UploadContext
 
 SECRET = "the merger of June"
 PLACE = Location(name="brief.md", start=0, end=18, line=1, end_line=1)
@@ -41,7 +31,15 @@ CONTEXT = UploadContext(
     key_terms=["ETA", "slot"],
     questions_and_answers=[QuestionAnswer(question="Who?", answer="Ann.")],
 )
-EXAMPLES = [PLACE, BLOCK, DOCUMENT, CONTEXT, CONTEXT.questions_and_answers[0], Upload.from_text("x", "a.txt")]
+EXAMPLES = [
+    PLACE,
+    Media(media_type="image/png", data=b"\x89PNG"),
+    BLOCK,
+    DOCUMENT,
+    CONTEXT,
+    CONTEXT.questions_and_answers[0],
+    Upload.from_text("x", "a.txt"),
+]
 
 
 def name_of(model: object) -> str:
@@ -61,9 +59,9 @@ def test_models_are_frozen_slotted_keyword_only_and_pickle(model: Any) -> None:
 
 def test_examples_are_complete() -> None:
     """Every model that the module names is among the examples above."""
-    from cardanalysis import _documents
+    from cardanalysis import _documents, _uploads
 
-    named = {name for name in _documents.__all__ if attrs.has(getattr(_documents, name))}
+    named = {name for module in (_documents, _uploads) for name in module.__all__ if attrs.has(getattr(module, name))}
     assert named == {name_of(model) for model in EXAMPLES}
 
 

@@ -84,6 +84,7 @@ def test_the_sdk_is_loaded_when_claude_is_asked_for() -> None:
         "_errors",
         "_status",
         "_documents",
+        "_uploads",
         "_models",
         "abc",
         "_engine",

@@ -301,7 +301,7 @@ def test_the_main_call_is_a_coroutine_function() -> None:
 FIELDS = {
     cardanalysis.Analysis: "cards usage notes missing requests",
     cardanalysis.AnalysisRequest: "max_cards context shared_context work",
-    cardanalysis.Block: "kind text location level cells columns",
+    cardanalysis.Block: "kind text location level cells columns hidden media",
     cardanalysis.Card: """
         title problem target_users current_state desired_outcomes constraints systems priority impact evidence
         rejected_quotes quotes id upload_id made_by
@@ -314,7 +314,7 @@ FIELDS = {
         created_at started_at finished_at
     """,
     cardanalysis.ItemError: "code message",
-    cardanalysis.Location: "name start end line end_line page slide sheet cells",
+    cardanalysis.Location: "name start end line end_line page slide sheet cells paragraph",
     cardanalysis.QuestionAnswer: "question answer",
     cardanalysis.RejectedQuote: "quote reason",
     cardanalysis.Run: """

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._analyze import analyze_cards, load_run
     from ._convert import from_dict, to_dict
-    from ._documents import Block, BlockKind, Document, Location, QuestionAnswer, Upload, UploadContext
+    from ._documents import Block, BlockKind, Document, Location
     from ._errors import (
         AnalyzerError,
         CardAnalysisError,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         Usage,
     )
     from ._status import ItemStatus, RunStatus
+    from ._uploads import QuestionAnswer, Upload, UploadContext
     from ._version import __version__
     from .abc import Analyzer, Loader, Store
     from .analysis import ClaudeAnalyzer, OutlineAnalyzer
@@ -90,7 +91,8 @@ __all__ = [
 _HOMES = {
     "_analyze": ("analyze_cards", "load_run"),
     "_convert": ("from_dict", "to_dict"),
-    "_documents": ("Block", "BlockKind", "Document", "Location", "QuestionAnswer", "Upload", "UploadContext"),
+    "_documents": ("Block", "BlockKind", "Document", "Location"),
+    "_uploads": ("QuestionAnswer", "Upload", "UploadContext"),
     "_errors": (
         "AnalyzerError",
         "CardAnalysisError",

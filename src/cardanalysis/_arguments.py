@@ -8,9 +8,9 @@ from typing import cast
 
 from anyio import CapacityLimiter
 
-from ._documents import Upload
 from ._errors import AnalyzerError, ConfigurationError
 from ._models import Analysis
+from ._uploads import Upload
 from .abc import Housekeeping
 
 __all__ = [

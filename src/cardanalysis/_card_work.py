@@ -14,7 +14,7 @@ from attrs import define, evolve, field, frozen
 from ._arguments import check_analysis, check_housekeeping
 from ._budget import Budget
 from ._convert import to_dict
-from ._documents import Document, Upload
+from ._documents import Document
 from ._errors import (
     AnalyzerError,
     CardAnalysisError,
@@ -31,6 +31,7 @@ from ._jobs import Job, Outcome
 from ._models import Analysis, AnalysisRequest, Card, Item, NewOutput, Usage
 from ._redaction import safe_message
 from ._status import ItemStatus
+from ._uploads import Upload
 from ._work import Reservation
 from .abc import Analyzer, Loader, Store
 

@@ -12,11 +12,11 @@ from anyio import to_thread
 from attrs import evolve
 
 from ._arguments import check_upload
-from ._documents import Upload
 from ._errors import DocumentError, ItemNotFound
 from ._jobs import Entry
 from ._models import NewItem
 from ._status import ItemStatus
+from ._uploads import Upload
 from .abc import Store
 
 __all__ = ["entries_of", "to_retry"]

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, runtime_checkable
 
-from ._documents import Document, Upload
+from ._documents import Document
 from ._models import Analysis, AnalysisRequest
+from ._uploads import Upload
 from ._work import Journal
 
 __all__ = ["Analyzer", "BatchAnalyzer", "BatchSession", "Described", "Loader", "OpenableAnalyzer"]

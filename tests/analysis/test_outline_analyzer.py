@@ -6,8 +6,9 @@ import threading
 
 import pytest
 
-from cardanalysis._documents import Document, Upload
+from cardanalysis._documents import Document
 from cardanalysis._models import AnalysisRequest, Usage
+from cardanalysis._uploads import Upload
 from cardanalysis.abc import Analyzer, Described
 from cardanalysis.analysis import _outline
 from cardanalysis.analysis._outline import OutlineAnalyzer, outline_cards

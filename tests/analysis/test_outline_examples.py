@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cardanalysis._documents import Upload
 from cardanalysis._errors import DocumentError
 from cardanalysis._models import Card, Priority
+from cardanalysis._uploads import Upload
 from cardanalysis.analysis._outline import outline_cards
 from cardanalysis.loading import load
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from cardanalysis._documents import Upload
+from cardanalysis._uploads import Upload
 from cardanalysis.analysis._outline import outline_cards
 from cardanalysis.loading import load
 

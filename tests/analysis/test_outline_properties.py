@@ -10,9 +10,10 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cardanalysis._documents import Block, BlockKind, Document, Location, Upload
+from cardanalysis._documents import Block, BlockKind, Document, Location
 from cardanalysis._errors import DocumentError
 from cardanalysis._models import Card
+from cardanalysis._uploads import Upload
 from cardanalysis.analysis._outline import outline_cards
 from cardanalysis.loading import load
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from cardanalysis._documents import Document, Upload
+from cardanalysis._documents import Document
 from cardanalysis._models import Card, Priority
+from cardanalysis._uploads import Upload
 from cardanalysis.analysis._outline import outline_cards
 from cardanalysis.loading import load
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cardanalysis._documents import Upload
 from cardanalysis._models import AnalysisRequest, Card, Priority
+from cardanalysis._uploads import Upload
 from cardanalysis.analysis._outline import OutlineAnalyzer, outline_cards
 from cardanalysis.loading import load
 

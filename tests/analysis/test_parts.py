@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cardanalysis._documents import Block, BlockKind, Document, Location, Upload
+from cardanalysis._documents import Block, BlockKind, Document, Location
 from cardanalysis._errors import DocumentError
+from cardanalysis._uploads import Upload
 from cardanalysis.analysis._parts import SHORTEST, Part, halves, split_to, whole
 from cardanalysis.loading import DocumentLoader, load
 

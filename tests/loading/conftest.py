@@ -8,7 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from cardanalysis._documents import Document, Upload
+from cardanalysis._documents import Document
+from cardanalysis._uploads import Upload
 from cardanalysis.loading import load
 
 Read = Callable[..., Document]

@@ -10,8 +10,9 @@ import anyio
 import anyio.from_thread
 import pytest
 
-from cardanalysis._documents import Document, Upload
+from cardanalysis._documents import Document
 from cardanalysis._errors import DocumentError
+from cardanalysis._uploads import Upload
 from cardanalysis.abc import Loader
 from cardanalysis.loading import DocumentLoader, Limits, load
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from cardanalysis._documents import Document, Upload
+from cardanalysis._documents import Document
 from cardanalysis._errors import DocumentError
+from cardanalysis._uploads import Upload
 from cardanalysis.loading import load
 
 

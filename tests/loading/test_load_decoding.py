@@ -6,8 +6,8 @@ import codecs
 
 import pytest
 
-from cardanalysis._documents import Upload
 from cardanalysis._errors import DocumentError
+from cardanalysis._uploads import Upload
 from cardanalysis.loading import load
 
 SAMPLE = "Übersicht für Köln: 12 €\r\nnext line"

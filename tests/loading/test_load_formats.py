@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cardanalysis._documents import Upload
 from cardanalysis._errors import ConfigurationError, DocumentError
+from cardanalysis._uploads import Upload
 from cardanalysis.loading import Limits, load
 
 TEXT, MARKDOWN, CSV, TSV = "text/plain", "text/markdown", "text/csv", "text/tab-separated-values"

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from cardanalysis._documents import Upload
 from cardanalysis._errors import DocumentError
+from cardanalysis._uploads import Upload
 from cardanalysis.loading import load
 from cardanalysis.loading._records import UnclosedQuote, records
 

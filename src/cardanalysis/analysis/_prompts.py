@@ -17,7 +17,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from .._documents import UploadContext
+from .._uploads import UploadContext
 
 __all__ = [
     "CARDS_PROMPT",

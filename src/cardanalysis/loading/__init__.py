@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
+from .._documents import Media
 from ._formats import Limits
 from ._loader import DocumentLoader, load
 
-__all__ = ["DocumentLoader", "Limits", "load"]
+__all__ = ["DocumentLoader", "Limits", "Media", "load"]

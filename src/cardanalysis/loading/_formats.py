@@ -3,27 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from io import BytesIO
+from typing import BinaryIO
 
 from attrs import field, frozen
 
 from .._documents import Block
-from .._validators import positive
+from .._errors import DocumentError
+from .._validators import duration, positive
 
 
 @frozen(kw_only=True)
 class Limits:
-    """How large an upload may be, in bytes. A larger one is refused before it is read.
+    """How large an upload may be, and what reading it may take. A larger one is refused with an error that says so.
+
+    Sizes are bytes. Those of files are checked before a file is read.
 
     Attributes:
-        text_bytes: Plain text and Markdown.
+        text_bytes: Plain text, Markdown, HTML and mail.
         table_bytes: CSV and TSV.
+        document_bytes: PDF, Word and Excel.
+        slides_bytes: PowerPoint.
+        image_bytes: PNG, JPEG and WebP.
+        gif_bytes: GIF.
+        archive_bytes: Zip archives.
+        members: Files in an archive; Word, Excel and PowerPoint files are archives too.
+        expanded_bytes: What the members of an archive may come to when they are unpacked.
+        pages: Pages or slides.
+        rows: Rows of all tables of a document together.
+        cells: Cells of all tables of a document together.
+        pixels: Pixels of one image.
+        seconds: How long a parser may take. Text, Markdown, CSV and TSV are read without such a bound: their readers
+            take time in proportion to the size.
+        memory_bytes: What a parser may take beyond what its process needs to start, on Linux and macOS.
 
     Raises:
-        ConfigurationError: A limit is not a whole number of at least 1.
+        ConfigurationError: A limit is not a whole number of at least 1, or `seconds` is not more than 0.
     """
 
     text_bytes: int = field(default=10_000_000, validator=positive)
     table_bytes: int = field(default=50_000_000, validator=positive)
+    document_bytes: int = field(default=50_000_000, validator=positive)
+    slides_bytes: int = field(default=100_000_000, validator=positive)
+    image_bytes: int = field(default=20_000_000, validator=positive)
+    gif_bytes: int = field(default=10_000_000, validator=positive)
+    archive_bytes: int = field(default=500_000_000, validator=positive)
+    members: int = field(default=10_000, validator=positive)
+    expanded_bytes: int = field(default=1_000_000_000, validator=positive)
+    pages: int = field(default=2_000, validator=positive)
+    rows: int = field(default=500_000, validator=positive)
+    cells: int = field(default=5_000_000, validator=positive)
+    pixels: int = field(default=100_000_000, validator=positive)
+    seconds: float = field(default=60.0, validator=duration)
+    memory_bytes: int = field(default=256_000_000, validator=positive)
 
 
 @frozen(kw_only=True)
@@ -32,11 +65,39 @@ class Source:
 
     Attributes:
         name: The upload's name, for locations and errors.
-        data: Its content.
+        open: Opens its content as a file that can seek, until the context ends.
+        limits: What it may hold.
     """
 
     name: str
-    data: bytes = field(repr=False)
+    open: Callable[[], AbstractContextManager[BinaryIO]] = field(repr=False)
+    limits: Limits = field(factory=Limits)
+
+    @classmethod
+    def of(cls, data: bytes, name: str, limits: Limits | None = None) -> Source:
+        """Make one of what is in memory, such as a mail's attachment."""
+        return cls(name=name, open=lambda: nullcontext(BytesIO(data)), limits=limits or Limits())
+
+    @property
+    def data(self) -> bytes:
+        """All of the content, read anew each time."""
+        with self.open() as file:
+            return file.read()
+
+    def too_large(self, found: str, limit: str) -> DocumentError:
+        """What to raise where it holds more than a limit allows.
+
+        Args:
+            found: What was found, as a clause: ``it has more than 500,000 rows``.
+            limit: The limit's name, such as ``rows``.
+        """
+        remedy = f"Split it into parts, or raise Limits.{limit}."
+        return DocumentError(self.name, found, remedy, code="too_large")
+
+    def malformed(self, problem: str) -> DocumentError:
+        """What to raise where it is not what it should be; `problem` is a clause: ``it ends in the middle``."""
+        remedy = "Open it in the program it came from and save it again."
+        return DocumentError(self.name, problem, remedy, code="malformed")
 
 
 @frozen(kw_only=True)
@@ -57,11 +118,14 @@ class Format:
         media_types: The types it is declared as, lower case; the first is the one its documents get.
         endings: The endings of its files, lower case, with the dot.
         max_bytes: Picks its limit.
-        parse: Parses it. An upload in which it finds no block counts as empty.
+        parse: Parses it. An upload in which it finds no block counts as empty. It imports other packages when it is
+            called, not before.
+        isolated: Whether it is parsed in a process of its own, with limits: by code that hostile files can hang.
     """
 
     title: str
     media_types: tuple[str, ...]
     endings: tuple[str, ...]
     max_bytes: Callable[[Limits], int]
-    parse: Callable[[Source], Parsed]
+    parse: Callable[[Source], Parsed] = field(repr=False)
+    isolated: bool = False

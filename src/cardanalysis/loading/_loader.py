@@ -5,8 +5,9 @@ from __future__ import annotations
 from anyio import to_thread
 from attrs import field, frozen, validators
 
-from .._documents import Document, Upload
+from .._documents import Document
 from .._errors import DocumentError
+from .._uploads import Upload
 from ._formats import Limits, Source
 from ._registry import choose
 
@@ -34,7 +35,7 @@ def load(upload: Upload, limits: Limits | None = None) -> Document:
     _check_size(upload.name, upload.size, most)
     data = upload.read()
     _check_size(upload.name, len(data), most)
-    parsed = chosen.parse(Source(name=upload.name, data=data))
+    parsed = chosen.parse(Source.of(data, upload.name, limits))
     if not parsed.blocks:
         raise _empty(upload.name)
     return Document(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import PurePath
 
-from .._documents import Upload
 from .._errors import DocumentError
+from .._uploads import Upload
 from . import _delimited, _markdown, _plain
 from ._formats import Format
 
