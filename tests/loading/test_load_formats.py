@@ -88,19 +88,25 @@ class _UnreadablePath(type(Path())):
 
 
 def test_too_large_upload_is_refused_unread():
-    """An upload over its limit is refused by its size alone, and the message has size and limit."""
-    upload = Upload(name="a.md", media_type=MARKDOWN, size=10_000_001, path=_UnreadablePath("a.md"))
+    """An upload over every limit is refused by its size alone."""
+    upload = Upload(name="a.md", media_type=MARKDOWN, size=10**12, path=_UnreadablePath("a.md"))
 
-    with pytest.raises(DocumentError, match="10,000,001 bytes and at most 10,000,000") as caught:
+    with pytest.raises(DocumentError, match="1,000,000,000,000 bytes") as caught:
         load(upload)
 
     assert caught.value.code == "too_large"
 
 
-def test_unknown_type_is_refused_unread():
-    """A format that is not read costs no reading."""
-    with pytest.raises(DocumentError, match=r"video\.avi"):
-        load(Upload(name="video.avi", size=10**12, path=_UnreadablePath("video.avi")))
+def test_upload_over_the_limit_of_its_format(tmp_path):
+    """The message has size and limit, and of a large file only the beginning is read."""
+    with (tmp_path / "a.md").open("wb") as file:
+        file.write(b"# Title")
+        file.truncate(10_000_001)
+
+    with pytest.raises(DocumentError, match="10,000,001 bytes and at most 10,000,000") as caught:
+        load(Upload.from_path(tmp_path / "a.md"))
+
+    assert caught.value.code == "too_large"
 
 
 def test_file_that_has_grown_is_too_large(tmp_path):

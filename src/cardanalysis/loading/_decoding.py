@@ -9,21 +9,13 @@ from typing import NamedTuple
 from .._errors import DocumentError
 from ._formats import Source
 
-_SIGNATURES = (
-    (b"%PDF-", "a PDF file"),
-    (b"PK\x03\x04", "a zip archive, as Word, Excel and PowerPoint files are"),
-    (b"PK\x05\x06", "an empty zip archive"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Word, Excel or PowerPoint file"),
-    (b"{\\rtf", "a rich text (RTF) file"),
-    (b"\x89PNG\r\n\x1a\n", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"GIF87a", "a GIF image"),
-    (b"GIF89a", "a GIF image"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
-)
 _BOM = "\ufeff"
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f]")
+
+
+class _Content(NamedTuple):
+    name: str
+    data: bytes
 
 
 class Decoded(NamedTuple):
@@ -40,13 +32,14 @@ def decode(source: Source) -> Decoded:
         DocumentError: It is no text; code ``unknown_type``, or ``undecodable`` where it is text in an encoding that
             cannot be told, or damaged.
     """
-    decoded = _by_mark(source) or _without_mark(source)
+    content = _Content(source.name, source.data)
+    decoded = _by_mark(content) or _without_mark(content)
     if "\0" in decoded.text:
         raise _binary(source.name, "binary data")
     return decoded._replace(text=decoded.text.lstrip(_BOM))
 
 
-def _by_mark(source: Source) -> Decoded | None:
+def _by_mark(source: _Content) -> Decoded | None:
     """Decode what begins with a byte order mark."""
     if source.data.startswith(codecs.BOM_UTF8):
         return Decoded(_strictly(source, "utf-8"))
@@ -55,10 +48,7 @@ def _by_mark(source: Source) -> Decoded | None:
     return None
 
 
-def _without_mark(source: Source) -> Decoded:
-    for signature, kind in _SIGNATURES:
-        if source.data.startswith(signature):
-            raise _binary(source.name, kind)
+def _without_mark(source: _Content) -> Decoded:
     if b"\0" in source.data:
         return _guess_utf_16(source)
     try:
@@ -67,7 +57,7 @@ def _without_mark(source: Source) -> Decoded:
         return _guess_windows_1252(source, error)
 
 
-def _guess_utf_16(source: Source) -> Decoded:
+def _guess_utf_16(source: _Content) -> Decoded:
     """Decode UTF-16 without a mark, which shows by a NUL in nearly every other place if the text is Latin."""
     low, high = source.data[0::2].count(0), source.data[1::2].count(0)
     encoding, nuls, strays = ("utf-16-le", high, low) if high > low else ("utf-16-be", low, high)
@@ -82,7 +72,7 @@ def _guess_utf_16(source: Source) -> Decoded:
     return Decoded(text, (f"It was read as {encoding.upper()}, which was guessed: it has no byte order mark.",))
 
 
-def _guess_windows_1252(source: Source, error: UnicodeDecodeError) -> Decoded:
+def _guess_windows_1252(source: _Content, error: UnicodeDecodeError) -> Decoded:
     """Decode what is not UTF-8, unless it is UTF-8 with a few damaged places: guessing would garble all the others."""
     if _is_damaged_utf_8(source.data):
         raise _undecodable(source, "UTF-8", error.start)
@@ -99,7 +89,7 @@ def _is_damaged_utf_8(data: bytes) -> bool:
     return len(text) - len(text.encode("ascii", errors="ignore")) > 2 * damaged
 
 
-def _strictly(source: Source, encoding: str) -> str:
+def _strictly(source: _Content, encoding: str) -> str:
     try:
         return source.data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -107,7 +97,7 @@ def _strictly(source: Source, encoding: str) -> str:
         raise _undecodable(source, title, error.start) from None
 
 
-def _undecodable(source: Source, encoding: str, offset: int) -> DocumentError:
+def _undecodable(source: _Content, encoding: str, offset: int) -> DocumentError:
     return DocumentError(
         source.name,
         f"it is not valid {encoding}: the first wrong byte is at offset {offset}",

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from attrs import field, frozen
 
 from .._documents import Block
 from .._errors import DocumentError
 from .._validators import duration, positive
+
+Pages = Literal["auto", "text", "picture"]
+"""Which pages of a PDF file are looked at: those without text that can be read, none, or all."""
 
 
 @frozen(kw_only=True)
@@ -67,11 +70,13 @@ class Source:
         name: The upload's name, for locations and errors.
         open: Opens its content as a file that can seek, until the context ends.
         limits: What it may hold.
+        pages: What becomes of the pages of a PDF file; see `DocumentLoader`.
     """
 
     name: str
     open: Callable[[], AbstractContextManager[BinaryIO]] = field(repr=False)
     limits: Limits = field(factory=Limits)
+    pages: Pages = "auto"
 
     @classmethod
     def of(cls, data: bytes, name: str, limits: Limits | None = None) -> Source:
@@ -129,3 +134,8 @@ class Format:
     max_bytes: Callable[[Limits], int]
     parse: Callable[[Source], Parsed] = field(repr=False)
     isolated: bool = False
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its files are text that a person could read in an editor."""
+        return self.media_types[0].startswith(("text/", "message/"))

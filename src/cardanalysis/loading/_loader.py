@@ -1,51 +1,49 @@
-"""Loading an upload: find its format, check its size, read it, parse it."""
+"""Loading an upload, where it is read: here, or in a process of its own."""
 
 from __future__ import annotations
 
-from anyio import to_thread
+from collections.abc import Mapping
+from typing import Any
+
+from anyio import get_cancelled_exc_class, to_thread
 from attrs import field, frozen, validators
 
 from .._documents import Document
-from .._errors import DocumentError
 from .._uploads import Upload
-from ._formats import Limits, Source
-from ._registry import choose
+from .._validators import flag, one_of
+from ._formats import Limits, Pages
+from ._reading import Reading, check_size
+from ._registry import FORMATS
+from ._workers import Cancellation, workers
 
 
-def load(upload: Upload, limits: Limits | None = None) -> Document:
+def load(upload: Upload, limits: Limits | None = None, *, pages: Pages = "auto", isolate: bool = True) -> Document:
     """Read and parse one upload. It reads a file and computes, so call it off the event loop.
 
-    The format is told by the declared media type and the name's ending; an ending decides where the type is missing,
-    ``application/octet-stream`` or ``text/plain``. Text is UTF-8 or UTF-16, else Windows-1252, and stays as it is in
-    the file, line ends included; only a byte order mark is left out.
+    The format is told by the content, and where that does not tell, by the declared media type and the name's ending:
+    an ending decides where the type is missing, ``application/octet-stream`` or ``text/plain``. Text is UTF-8 or
+    UTF-16, else Windows-1252, and stays as it is in the file, line ends included; only a byte order mark is left out.
 
     Args:
         upload: What to load.
-        limits: How large it may be; the default is that of `Limits`.
+        limits: What it may hold, and what reading it may take; the default is that of `Limits`.
+        pages: What becomes of the pages of a PDF file; see `DocumentLoader`.
+        isolate: Whether formats whose parsers can be made to hang are read in a process of their own.
 
     Returns:
         The document; for every block, ``document.text[block.location.start : block.location.end] == block.text``.
 
     Raises:
-        DocumentError: It cannot be loaded. The code is ``unknown_type``, ``too_large``, ``not_found``, ``empty``,
-            ``undecodable``, ``malformed`` or ``changed``.
+        DocumentError: It cannot be loaded; its docstring has the codes.
     """
-    chosen, notes = choose(upload)
-    most = chosen.max_bytes(limits or Limits())
-    _check_size(upload.name, upload.size, most)
-    data = upload.read()
-    _check_size(upload.name, len(data), most)
-    parsed = chosen.parse(Source.of(data, upload.name, limits))
-    if not parsed.blocks:
-        raise _empty(upload.name)
-    return Document(
-        upload_id=upload.id,
-        name=upload.name,
-        media_type=chosen.media_types[0],
-        text=parsed.text,
-        blocks=tuple(parsed.blocks),
-        notes=notes + parsed.notes,
-    )
+    return _load(Reading(upload, limits or Limits(), pages), isolate, Cancellation())
+
+
+def _load(reading: Reading, isolate: bool, cancellation: Cancellation) -> Document:
+    check_size(reading.upload.name, reading.upload.size, max(each.max_bytes(reading.limits) for each in FORMATS))
+    if isolate and (reading.is_archive() or reading.choose()[0].isolated):
+        return workers.read(reading, cancellation)
+    return reading.run()
 
 
 @frozen(kw_only=True)
@@ -53,33 +51,34 @@ class DocumentLoader:
     """The loader that is used unless another one is given: `load` in a worker thread.
 
     Attributes:
-        limits: How large uploads may be.
+        limits: What uploads may hold, and what reading one may take.
+        pages: Which pages of a PDF file the model looks at, as pages: with ``auto`` those whose text cannot be read,
+            such as scans; with ``text`` none, which is cheaper; with ``picture`` all, which is best for drawings.
+        isolate: Whether formats whose parsers can be made to hang, or to take all memory, are read in a process of
+            their own. Turn it off only where no process can be started; then `Limits.seconds` and
+            `Limits.memory_bytes` do not hold.
     """
 
     limits: Limits = field(factory=Limits, validator=validators.instance_of(Limits))
+    pages: Pages = field(default="auto", validator=one_of("auto", "text", "picture"))
+    isolate: bool = field(default=True, validator=flag)
+
+    def describe(self) -> Mapping[str, Any]:
+        """What the documents depend on."""
+        return {"pages": self.pages}
 
     async def load(self, upload: Upload, /) -> Document:
         """Read and parse one upload in a worker thread.
 
-        When it is cancelled, it does not wait for the thread: that ends on its own, and its result is dropped.
+        When it is cancelled, it does not wait for the thread: what is read in a process of its own ends at once, the
+        rest on its own, and its result is dropped.
 
         Raises:
             DocumentError: It cannot be loaded; see `load`.
         """
-        return await to_thread.run_sync(load, upload, self.limits, abandon_on_cancel=True)
-
-
-def _check_size(name: str, size: int, most: int) -> None:
-    if size == 0:
-        raise _empty(name)
-    if size > most:
-        raise DocumentError(
-            name,
-            f"it has {size:,} bytes and at most {most:,} are allowed",
-            "Split it into parts, or raise the limit.",
-            code="too_large",
-        )
-
-
-def _empty(name: str) -> DocumentError:
-    return DocumentError(name, "it is empty", "Check that it was saved, or leave it out.", code="empty")
+        reading, cancellation = Reading(upload, self.limits, self.pages), Cancellation()
+        try:
+            return await to_thread.run_sync(_load, reading, self.isolate, cancellation, abandon_on_cancel=True)
+        except get_cancelled_exc_class():
+            cancellation.cancel()
+            raise

@@ -1,14 +1,15 @@
-"""The formats that can be read, and which of them an upload has. A new format is a module and a line in `FORMATS`."""
+"""The formats that can be read, and which of them a file has. A new format is a module and a line in `FORMATS`."""
 
 from __future__ import annotations
 
 import re
 from pathlib import PurePath
+from typing import BinaryIO
 
 from .._errors import DocumentError
-from .._uploads import Upload
 from . import _delimited, _markdown, _plain
 from ._formats import Format
+from ._types import HEAD, Content, content_of, is_zip
 
 FORMATS: tuple[Format, ...] = (
     _plain.FORMAT,
@@ -28,26 +29,73 @@ _VAGUE = _SILENT | {"text/plain", "application/vnd.ms-excel"}
 
 # "Notes 12.03.2024" and "Report v1.2" have no ending.
 _ENDING = re.compile(r"\.[a-z][a-z0-9]{0,9}")
+_BINARY = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]")
 
 
-def choose(upload: Upload) -> tuple[Format, tuple[str, ...]]:
-    """Find an upload's format by its declared type and its name's ending.
+def choose(name: str, media_type: str | None, file: BinaryIO) -> tuple[Format, tuple[str, ...]]:
+    """Find the format of a file by its content, and where that does not tell, by its declared type or its name.
+
+    Args:
+        name: The file's name.
+        media_type: The declared type.
+        file: Its content, which can seek; little of it is read.
 
     Returns:
         The format, and notes on how it was found.
 
     Raises:
-        DocumentError: It has none that can be read; code ``unknown_type``.
+        DocumentError: It has none that can be read; the code is ``unknown_type``, ``encrypted``, ``empty`` or
+            ``malformed``.
     """
-    declared = (upload.media_type or "").partition(";")[0].strip().lower()
-    ending = _ending(upload.name)
-    found = _BY_ENDING.get(ending) if declared in _VAGUE else None
-    found = found or _BY_TYPE.get(declared)
+    told = _told(name, media_type)
+    content = content_of(file)
+    if content is None:
+        return _by_name(name, media_type, told, file)
+    found = _BY_TYPE.get(content.media_type)
     if found is not None:
-        return found, ()
-    if declared in _SILENT and not ending:
-        return _plain.FORMAT, ("It has neither an ending nor a media type; it was read as plain text.",)
-    raise _unknown(upload.name, ending if declared in _SILENT else declared)
+        return found, _mismatch(name, told, found, content)
+    if content.media_type == _ARCHIVE and told is not None and told.endings[0] in _OFFICE:
+        return told, ()  # its parser says what is missing
+    raise DocumentError(name, f"it is {content.title}, which cannot be read", content.remedy, code=content.code)
+
+
+_ARCHIVE = "application/zip"
+_OFFICE = (".docx", ".pptx", ".xlsx")
+
+
+def _told(name: str, media_type: str | None) -> Format | None:
+    """The format that the declared type or the name tells."""
+    declared = _declared(media_type)
+    found = _BY_ENDING.get(_ending(name)) if declared in _VAGUE else None
+    return found or _BY_TYPE.get(declared)
+
+
+def _by_name(name: str, media_type: str | None, told: Format | None, file: BinaryIO) -> tuple[Format, tuple[str, ...]]:
+    """The format of a file whose content does not tell it: of text, or of something damaged."""
+    file.seek(0)
+    head = file.read(HEAD)
+    if told is None:
+        declared = _declared(media_type)
+        if declared in _SILENT and not _ending(name):
+            return _plain.FORMAT, ("It has neither an ending nor a media type; it was read as plain text.",)
+        raise _unknown(name, _ending(name) if declared in _SILENT else declared)
+    if told.is_text or is_zip(head):
+        return told, ()
+    if _BINARY.search(head):
+        remedy = "Open it in the program it came from and save it again."
+        raise DocumentError(name, f"its content is not that of a {told.title} file", remedy, code="malformed")
+    return _plain.FORMAT, (f"It should be {told.title}, but holds text; it was read as plain text.",)
+
+
+def _mismatch(name: str, told: Format | None, found: Format, content: Content) -> tuple[str, ...]:
+    """A note on a name or declared type that tells another format than the content."""
+    if told is found or (told is None and not _ending(name)):
+        return ()
+    return (f"Its name or declared type does not tell that it is {content.title}; it was read as that.",)
+
+
+def _declared(media_type: str | None) -> str:
+    return (media_type or "").partition(";")[0].strip().lower()
 
 
 def _ending(name: str) -> str:

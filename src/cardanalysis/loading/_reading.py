@@ -1,0 +1,106 @@
+"""Reading one upload in this process: find its format, check its size, parse it."""
+
+from __future__ import annotations
+
+import io
+
+from attrs import frozen
+
+from .._documents import Document
+from .._errors import CardAnalysisError, DocumentError
+from .._uploads import Upload
+from ._formats import Format, Limits, Pages, Parsed, Source
+from ._registry import choose
+from ._types import HEAD, is_zip
+
+__all__ = ["Reading", "check_size", "out_of_memory"]
+
+
+@frozen
+class Reading:
+    """What is read, and how.
+
+    Attributes:
+        upload: What to read.
+        limits: What it may hold.
+        pages: What becomes of the pages of a PDF file.
+    """
+
+    upload: Upload
+    limits: Limits
+    pages: Pages
+
+    def is_archive(self) -> bool:
+        """Whether it is a zip archive, of which even the list of members may be hostile."""
+        with self.upload.open() as file:
+            return is_zip(file.read(HEAD))
+
+    def choose(self) -> tuple[Format, tuple[str, ...]]:
+        """Find the format; see `_registry.choose`."""
+        with self.upload.open() as file:
+            return choose(self.upload.name, self.upload.media_type, file)
+
+    def run(self) -> Document:
+        """Read it.
+
+        Raises:
+            DocumentError: It cannot be read.
+        """
+        upload = self.upload
+        chosen, notes = self.choose()
+        check_size(upload.name, self._size(), chosen.max_bytes(self.limits))
+        parsed = self._parse(chosen)
+        if not parsed.blocks:
+            raise _empty(upload.name)
+        return Document(
+            upload_id=upload.id,
+            name=upload.name,
+            media_type=chosen.media_types[0],
+            text=parsed.text,
+            blocks=parsed.blocks,
+            notes=notes + parsed.notes,
+        )
+
+    def _size(self) -> int:
+        """What it really has; an upload that was not made by its own methods may say anything."""
+        with self.upload.open() as file:
+            return file.seek(0, io.SEEK_END)
+
+    def _parse(self, chosen: Format) -> Parsed:
+        name = self.upload.name
+        source = Source(name=name, open=self.upload.open, limits=self.limits, pages=self.pages)
+        try:
+            return chosen.parse(source)
+        except ModuleNotFoundError as error:
+            problem = f"the package {error.name} that reads {chosen.title} files is not installed"
+            remedy = 'Install it with pip install "cardanalysis[documents]".'
+            raise DocumentError(name, problem, remedy, code="missing_extra") from error
+        except (CardAnalysisError, MemoryError):
+            raise
+        except Exception as error:
+            problem = f"something in it is not as it should be in a {chosen.title} file ({type(error).__qualname__})"
+            remedy = "Open it in the program it came from and save it again."
+            raise DocumentError(name, problem, remedy, code="malformed") from error
+
+
+def check_size(name: str, size: int, most: int) -> None:
+    """Refuse an upload that is empty or larger than its limit."""
+    if size == 0:
+        raise _empty(name)
+    if size > most:
+        raise DocumentError(
+            name,
+            f"it has {size:,} bytes and at most {most:,} are allowed",
+            "Split it into parts, or raise the limit.",
+            code="too_large",
+        )
+
+
+def out_of_memory(name: str, limits: Limits) -> DocumentError:
+    """What to say of an upload whose parser needs too much memory."""
+    problem = f"reading it takes more than {limits.memory_bytes:,} bytes of memory"
+    return DocumentError(name, problem, "Split it into parts, or raise Limits.memory_bytes.", code="memory")
+
+
+def _empty(name: str) -> DocumentError:
+    return DocumentError(name, "it is empty", "Check that it was saved, or leave it out.", code="empty")
