@@ -31,8 +31,9 @@ def check(document: Document, name: str) -> None:
         assert block.text == text[place.start : place.end]
         assert block.text.strip()
         assert place.name == name
-        assert place.line == line_of(text, place.start)
-        assert place.end_line == line_of(text, place.end - 1)
+        if place.line is not None:
+            assert place.line == line_of(text, place.start)
+            assert place.end_line == line_of(text, place.end - 1)
         assert not block.columns or len(block.columns) == len(block.cells)
     for before, after in pairwise(document.blocks):
         assert before.location.end <= after.location.start
