@@ -478,6 +478,12 @@ def test_a_million_rows_are_read_as_a_stream() -> None:
     assert code(data, cells=100) == "too_large"
 
 
+def test_rows_behind_a_long_tag_are_read() -> None:
+    """A parser that waits for the end of a long tag gives its row at the end of the file."""
+    rows_ = f'<row><c><v>1</v></c></row><row x="{"y" * 300_000}"><c><v>2</v></c></row>'
+    assert rows(parse(written(f"<sheetData>{rows_}</sheetData>")).blocks) == [("1",), ("2",)]
+
+
 def test_many_empty_rows_take_no_memory() -> None:
     """Rows without cells are passed over."""
     data = written(["<sheetData>", *(["<row/>"] * 300_000), "<row><c><v>1</v></c></row></sheetData>"])

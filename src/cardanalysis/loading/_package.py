@@ -231,19 +231,19 @@ def _check_prolog(source: Source, archive: ZipFile, member: ZipInfo) -> None:
         while not (prolog.declares_type or prolog.ended):
             chunk = part.read(min(1024 + read, _CHUNK))
             read += len(chunk)
-            if not chunk or read > _PROLOG_BYTES or not _feed(parser, chunk, prolog):
+            if read > _PROLOG_BYTES or not _feed(parser, chunk, prolog):
                 raise source.malformed("a part of it is not XML as Office files have it")
     if prolog.declares_type:
         raise _unsafe(source, "a part of it declares a document type, which can hide entities")
 
 
 def _feed(parser: XMLParserType, chunk: bytes, prolog: _Prolog) -> bool:
-    """Give a parser the next bytes, and tell whether they can stand in a prolog.
+    """Give a parser the next bytes, or the end, and tell whether they can stand in a prolog.
 
-    Errors behind the root element's start tag are left to whoever parses the part.
+    At the end it also reads what newer versions put off until more of a long token has come. Errors behind the root element's start tag are left to whoever parses the part.
     """
     try:
-        parser.Parse(chunk, False)
+        parser.Parse(chunk, not chunk)
     except (ExpatError, ValueError, LookupError):
         return prolog.declares_type or prolog.ended
     return True

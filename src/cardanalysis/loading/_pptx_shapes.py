@@ -7,6 +7,7 @@ then the other placeholders, then what else is there, from top to bottom and fro
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
@@ -140,7 +141,7 @@ def _match(shapes: Sequence[tuple[Placeholder, Element]], place: Placeholder) ->
     """The layout's placeholder of the same index, or of the same kind where that is not there."""
     same = (shape for of, shape in shapes if of.index == place.index and place.index != "0")
     alike = (shape for of, shape in shapes if of.kind == place.kind or {of.kind, place.kind} <= TITLES)
-    return next(same, None) or next(alike, None)
+    return next(chain(same, alike), None)
 
 
 def _levels(style: Element | None) -> dict[int, bool]:

@@ -126,11 +126,13 @@ class SheetReader:
         parser.StartElementHandler = self._on_start
         parser.EndElementHandler = self._on_end
         parser.CharacterDataHandler = self._on_text
-        while chunk := part.read(_CHUNK):
-            parser.Parse(chunk, False)
+        ended = False
+        while not ended:
+            chunk = part.read(_CHUNK)
+            ended = not chunk
+            parser.Parse(chunk, ended)  # the end may also bring rows that were put off
             yield from self._rows
             self._rows.clear()
-        parser.Parse(b"", True)
 
     def _on_start(self, name: str, attributes: dict[str, str]) -> None:
         handle = self._starts.get(name) or self._starts.get(name.rpartition(":")[2])
