@@ -240,7 +240,8 @@ def _check_prolog(source: Source, archive: ZipFile, member: ZipInfo) -> None:
 def _feed(parser: XMLParserType, chunk: bytes, prolog: _Prolog) -> bool:
     """Give a parser the next bytes, or the end, and tell whether they can stand in a prolog.
 
-    At the end it also reads what newer versions put off until more of a long token has come. Errors behind the root element's start tag are left to whoever parses the part.
+    At the end it also reads what newer versions put off until more of a long token has come. Errors behind the root
+    element's start tag are left to whoever parses the part.
     """
     try:
         parser.Parse(chunk, not chunk)
