@@ -62,10 +62,8 @@ def test_no_note_where_the_format_is_known(read):
 @pytest.mark.parametrize(
     ("name", "media_type", "told"),
     [
-        ("brief.pdf", None, "application/pdf"),
-        ("page.html", None, "text/html"),
-        ("brief.md", "text/html", "text/html"),
-        ("brief", "image/png", "image/png"),
+        ("brief", "application/x-tar", "application/x-tar"),
+        ("brief.json", None, "application/json"),
         ("brief.unheardof", None, ".unheardof"),
         ("brief.unheardof", "application/octet-stream", ".unheardof"),
     ],
@@ -78,7 +76,7 @@ def test_unknown_type_says_what_is_supported(name, media_type, told):
     assert caught.value.code == "unknown_type"
     assert caught.value.upload == name
     assert told in caught.value.problem
-    for supported in (".txt", ".md", ".csv", ".tsv"):
+    for supported in (".txt", ".md", ".csv", ".tsv", ".pdf", ".docx", ".pptx", ".xlsx", ".png"):
         assert supported in caught.value.remedy
 
 

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import BinaryIO
 
 from .._errors import DocumentError
-from . import _delimited, _docx, _images, _markdown, _pdf, _plain
+from . import _delimited, _docx, _images, _markdown, _pdf, _plain, _pptx, _xlsx
 from ._formats import Format
 from ._types import HEAD, Content, content_of, is_zip
 
@@ -17,6 +17,8 @@ FORMATS: tuple[Format, ...] = (
     _delimited.CSV,
     _delimited.TSV,
     _docx.FORMAT,
+    _pptx.FORMAT,
+    _xlsx.FORMAT,
     _pdf.FORMAT,
     *_images.FORMATS,
 )
