@@ -7,7 +7,7 @@ import pytest
 from cardanalysis._documents import Document
 from cardanalysis._errors import DocumentError
 from cardanalysis._uploads import Upload
-from cardanalysis.loading import load
+from cardanalysis.loading import Limits, load
 
 
 def _cells(document: Document) -> list[tuple[str, ...]]:
@@ -225,3 +225,13 @@ def test_tabs_in_excels_unicode_text(read):
 
     for name in ("a.csv", "a.tsv"):
         assert _cells(read(data, name)) == [("name", "need"), ("ä", "fast")]
+
+
+@pytest.mark.parametrize(("limits", "what"), [(Limits(rows=3), "3 rows"), (Limits(cells=6), "6 cells")])
+def test_a_table_has_only_so_many_rows_and_cells(limits, what):
+    """One row or cell more than is allowed is refused, before all are held in memory."""
+    load(Upload.from_text("a,b\n1,2\n3,4\n", "a.csv"), limits)
+    with pytest.raises(DocumentError, match=f"more than {what}") as caught:
+        load(Upload.from_text("a,b\n1,2\n3,4\n5,6\n", "a.csv"), limits)
+
+    assert caught.value.code == "too_large"

@@ -18,7 +18,7 @@ from cardanalysis._errors import DocumentError
 from cardanalysis._uploads import Upload
 from cardanalysis.loading import Limits
 from cardanalysis.loading._reading import Reading
-from cardanalysis.loading._workers import Cancellation, Workers
+from cardanalysis.loading._workers import Cancellation, Workers, close_workers
 
 ODD = """
     import os, sys, time
@@ -221,6 +221,7 @@ async def test_cancelling_a_loader_ends_the_process(odd: Callable[..., Reading],
     begun, reading = tmp_path / "begun", odd("hang", b"")
     reading = evolve(reading, upload=evolve(reading.upload, data=os.fsencode(begun)))
     seen: list[Cancellation] = []
+    close_workers()  # those that were started before cannot import what this test has
 
     def load_odd(_reading: Reading, _isolate: bool, cancellation: Cancellation) -> object:
         seen.append(cancellation)

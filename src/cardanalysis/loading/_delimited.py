@@ -14,7 +14,7 @@ from .._documents import Block, BlockKind, Location
 from .._errors import DocumentError
 from ._decoding import decode
 from ._delimiters import detect
-from ._formats import Format, Parsed, Source
+from ._formats import Format, Parsed, RowTally, Source
 from ._lines import columns_of
 from ._records import Record, UnclosedQuote, records
 
@@ -26,7 +26,7 @@ _NO_HEADER = "It has no header: the first row does not read like one, so it was 
 def _parse(source: Source, usual: str) -> Parsed:
     decoded = decode(source)
     try:
-        blocks, notes = _read(source.name, decoded.text, usual)
+        blocks, notes = _read(source, decoded.text, usual)
     except UnclosedQuote as error:
         raise DocumentError(
             source.name,
@@ -37,8 +37,9 @@ def _parse(source: Source, usual: str) -> Parsed:
     return Parsed(text=decoded.text, blocks=blocks, notes=decoded.notes + notes)
 
 
-def _read(name: str, text: str, usual: str) -> tuple[list[Block], tuple[str, ...]]:
-    rows = (each for each in _records(text, usual) if not each.empty)
+def _read(source: Source, text: str, usual: str) -> tuple[list[Block], tuple[str, ...]]:
+    name, tally = source.name, RowTally(source)
+    rows = (each for each in _records(text, usual) if not each.empty and tally.add(len(each.cells)))
     first, second = next(rows, None), next(rows, None)
     if first is None:
         return [], ()

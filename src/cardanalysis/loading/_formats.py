@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
 from typing import BinaryIO, Literal
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from .._documents import Block
 from .._errors import DocumentError
@@ -55,7 +55,7 @@ class Limits:
     members: int = field(default=10_000, validator=positive)
     expanded_bytes: int = field(default=1_000_000_000, validator=positive)
     pages: int = field(default=2_000, validator=positive)
-    rows: int = field(default=500_000, validator=positive)
+    rows: int = field(default=250_000, validator=positive)
     cells: int = field(default=5_000_000, validator=positive)
     pixels: int = field(default=100_000_000, validator=positive)
     seconds: float = field(default=60.0, validator=duration)
@@ -103,6 +103,34 @@ class Source:
         """What to raise where it is not what it should be; `problem` is a clause: ``it ends in the middle``."""
         remedy = "Open it in the program it came from and save it again."
         return DocumentError(self.name, problem, remedy, code="malformed")
+
+
+@define
+class RowTally:
+    """Counts the rows and cells of a document, of which there may be only so many.
+
+    Args:
+        source: What is read.
+    """
+
+    _source: Source
+    _rows: int = field(default=0, init=False)
+    _cells: int = field(default=0, init=False)
+
+    def add(self, cells: int) -> bool:
+        """Count a row and return True.
+
+        Raises:
+            DocumentError: There are more rows or cells than the limits allow.
+        """
+        limits = self._source.limits
+        self._rows += 1
+        self._cells += cells
+        if self._rows > limits.rows:
+            raise self._source.too_large(f"it has more than {limits.rows:,} rows", "rows")
+        if self._cells > limits.cells:
+            raise self._source.too_large(f"it has more than {limits.cells:,} cells", "cells")
+        return True
 
 
 @frozen(kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._documents import Block, BlockKind, Location, Media
-from ._formats import Parsed, Source
+from ._formats import Parsed, RowTally, Source
 
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _CLOSE = {BlockKind.TABLE_HEADER: 1, BlockKind.TABLE_ROW: 1, BlockKind.LIST_ITEM: 2}
@@ -23,8 +23,7 @@ class BlockWriter:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self._rows = 0
-        self._cells = 0
+        self._tally = RowTally(source)
         self.blocks: list[Block] = []
         self._pieces: list[str] = []
         self._length = 0
@@ -41,7 +40,7 @@ class BlockWriter:
         text: str,
         *,
         level: int = 0,
-        cells: Sequence[str] = (),
+        values: Sequence[str] = (),
         columns: Sequence[str] = (),
         hidden: bool = False,
         media: Media | None = None,
@@ -53,7 +52,7 @@ class BlockWriter:
             kind: What it is.
             text: Its text; white space around it is left out.
             level: Of a heading or list item.
-            cells: Of a table row or header.
+            values: The cells of a table row or header.
             columns: For a table row, the header's name of each cell.
             hidden: Whether readers of the file do not see it.
             media: For an image, what to look at.
@@ -67,40 +66,32 @@ class BlockWriter:
         self._write(text)
         self._last = _CLOSE.get(kind)
         location = Location(name=self.source.name, start=start, end=self._length, **place)
-        values = tuple(map(_as_text, cells))
         self.blocks.append(
             Block(
                 kind=kind,
                 text=text,
                 location=location,
                 level=level,
-                cells=values,
+                cells=tuple(map(_as_text, values)),
                 columns=tuple(map(_as_text, columns)),
                 hidden=hidden,
                 media=media,
             )
         )
 
-    def add_row(self, cells: Sequence[str], *, header: bool = False, columns: Sequence[str] = (), **place: Any) -> None:
+    def add_row(
+        self, cells: Sequence[str], /, *, header: bool = False, columns: Sequence[str] = (), **place: Any
+    ) -> None:
         """Write a row of a table as one line, its cells divided by ``" | "``.
 
         Raises:
             DocumentError: There are more rows or cells than the limits allow.
         """
-        self._count(len(cells))
+        self._tally.add(len(cells))
         kind = BlockKind.TABLE_HEADER if header else BlockKind.TABLE_ROW
         line = " | ".join(" ".join(cell.split()) for cell in cells)
         if line.strip(" |"):
-            self.add(kind, line, cells=cells, columns=columns, **place)
-
-    def _count(self, cells: int) -> None:
-        limits = self.source.limits
-        self._rows += 1
-        self._cells += cells
-        if self._rows > limits.rows:
-            raise self.source.too_large(f"it has more than {limits.rows:,} rows", "rows")
-        if self._cells > limits.cells:
-            raise self.source.too_large(f"it has more than {limits.cells:,} cells", "cells")
+            self.add(kind, line, values=cells, columns=columns, **place)
 
     def parsed(self, notes: Sequence[str] = ()) -> Parsed:
         """All that was written."""

@@ -11,7 +11,7 @@ from itertools import chain, pairwise
 from xml.parsers.expat import ExpatError
 from zipfile import ZipFile
 
-from attrs import Factory, define, evolve, frozen
+from attrs import Factory, define, frozen
 
 from .._documents import BlockKind
 from ._drawing import TRUE, reference
@@ -241,15 +241,14 @@ class _SheetWriter:
     def _write_cells(self, row: Row, *, header: bool = False) -> None:
         used = list(row.cells)
         first, last = min(self._left, used[0]), used[-1]
-        before = len(self._writer.blocks)
         self._writer.add_row(
             [row.cells.get(column, "") for column in range(first, last + 1)],
             header=header,
             columns=self._columns_of(first, last),
             hidden=self._is_hidden(row),
             sheet=self._name,
+            cells=range_of(row.number, used[0], last),
         )
-        self._place(before, range_of(row.number, used[0], last))
 
     def _columns_of(self, first: int, last: int) -> tuple[str, ...]:
         if not self._header:
@@ -272,15 +271,7 @@ class _SheetWriter:
             self._add(BlockKind.NOTE, comment.text, comment.cell, hidden=self._hidden)
 
     def _add(self, kind: BlockKind, text: str, cells: str, *, hidden: bool) -> None:
-        before = len(self._writer.blocks)
-        self._writer.add(kind, text, hidden=hidden, sheet=self._name)
-        self._place(before, cells)
-
-    def _place(self, before: int, cells: str) -> None:
-        """Tell the cells of the block that was added, if one was: `BlockWriter` takes `cells` for a row's values."""
-        if len(self._writer.blocks) > before:
-            block = self._writer.blocks[-1]
-            self._writer.blocks[-1] = evolve(block, location=evolve(block.location, cells=cells))
+        self._writer.add(kind, text, hidden=hidden, sheet=self._name, cells=cells)
 
 
 def _follows(row: Row, following: Row | None) -> bool:
