@@ -168,6 +168,7 @@ def cards() -> st.SearchStrategy[Card]:
         id=texts,
         upload_id=texts,
         made_by=texts,
+        pictures=several(locations()),
     )
 
 
@@ -376,6 +377,7 @@ def test_a_card_as_values() -> None:
         "id": "",
         "upload_id": "",
         "made_by": "",
+        "pictures": [],
     }
 
 

@@ -116,6 +116,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def office() -> Path:
+    """The example documents of Word, PowerPoint and Excel."""
+    return DOCS / "examples" / "office"
+
+
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("page", WITH_EXAMPLES, ids=name_of)
 def test_the_examples_of_a_page_run(

@@ -248,6 +248,10 @@ STORE = {
 }
 
 
+CHECKPOINTS = {
+    "save_checkpoint": "(self, run_id, item_id, *, token, key, data, usage)",
+    "checkpoints": "(self, run_id, item_id)",
+}
 HOUSEKEEPING = {
     "runs": "(self, *, kind=None, status=None, stale_seconds=None, after=None, limit=None)",
     "delete_run": "(self, run_id)",
@@ -260,8 +264,9 @@ HOUSEKEEPING = {
     ("store", "verbs", "more"),
     [
         (cardanalysis.Store, STORE, set[str]()),
+        (abc.CheckpointStore, CHECKPOINTS, set[str]()),
         (abc.Housekeeping, HOUSEKEEPING, set[str]()),
-        (MemoryStore, STORE | HOUSEKEEPING, set[str]()),
+        (MemoryStore, STORE | CHECKPOINTS | HOUSEKEEPING, set[str]()),
         (SQLiteStore, STORE | HOUSEKEEPING, {"backup", "vacuum"}),
     ],
 )
@@ -270,7 +275,7 @@ def test_a_store_has_exactly_these_verbs(store: type[Any], verbs: dict[str, str]
     methods = {name: shape(value) for name, value in vars(store).items() if inspect.isfunction(value)}
     assert {name: value for name, value in methods.items() if not name.startswith("_") and name not in more} == verbs
     assert more <= set(methods)
-    assert {"__aenter__", "__aexit__"} <= set(methods) or store is abc.Housekeeping
+    assert {"__aenter__", "__aexit__"} <= set(methods) or store in (abc.CheckpointStore, abc.Housekeeping)
     assert all(inspect.iscoroutinefunction(getattr(store, name)) for name in verbs)
 
 
@@ -299,12 +304,12 @@ def test_the_main_call_is_a_coroutine_function() -> None:
 
 
 FIELDS = {
-    cardanalysis.Analysis: "cards usage notes missing requests",
+    cardanalysis.Analysis: "cards usage notes missing coverage requests",
     cardanalysis.AnalysisRequest: "max_cards context shared_context work",
     cardanalysis.Block: "kind text location level cells columns hidden media",
     cardanalysis.Card: """
         title problem target_users current_state desired_outcomes constraints systems priority impact evidence
-        rejected_quotes quotes id upload_id made_by
+        rejected_quotes quotes pictures id upload_id made_by
     """,
     cardanalysis.Document: "upload_id name media_type text blocks notes",
     cardanalysis.Event: "run_id sequence type time item_id data",

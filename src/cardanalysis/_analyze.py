@@ -105,7 +105,7 @@ async def analyze_cards(
             cannot be interrupted.
         max_cards: The most cards wanted from one upload.
         context: What is known about every upload that has no context of its own.
-        loader: Turns uploads into documents. The default reads text, Markdown, CSV and TSV.
+        loader: Turns uploads into documents. The default is `cardanalysis.loading.DocumentLoader`.
         max_cost: US dollars that the run may cost in all, whoever works on it; None for any. What a request costs at
             worst is put aside before it is sent, so that the bill cannot pass it. What the run cost before counts.
         run_timeout: Seconds that this call may take, or None. What is in work then is given up and stays pending. An

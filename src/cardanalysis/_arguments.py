@@ -11,7 +11,7 @@ from anyio import CapacityLimiter
 from ._errors import AnalyzerError, ConfigurationError
 from ._models import Analysis
 from ._uploads import Upload
-from .abc import Housekeeping
+from .abc import CheckpointStore, Housekeeping
 
 __all__ = [
     "as_limiter",
@@ -24,6 +24,7 @@ __all__ = [
     "check_store",
     "check_upload",
     "check_uploads",
+    "checkpoint_store",
 ]
 
 
@@ -105,6 +106,12 @@ def check_housekeeping(store: object, what: str) -> Housekeeping:
         )
         raise ConfigurationError(f"{message} {', '.join(missing)}.")
     return cast("Housekeeping", store)
+
+
+def checkpoint_store(store: object) -> CheckpointStore | None:
+    """Return a store if it can keep checkpoints."""
+    can = all(callable(getattr(store, name, None)) for name in ("save_checkpoint", "checkpoints"))
+    return cast("CheckpointStore", store) if can else None
 
 
 _HOUSEKEEPING = ("runs", "delete_run", "find_completed", "restore_run")

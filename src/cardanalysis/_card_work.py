@@ -138,6 +138,13 @@ class _Work:
     async def report(self, type: str, data: Mapping[str, Any], /) -> None:  # noqa: A002 - as events call it
         await self.job.report(type, data)
 
+    async def kept(self) -> Mapping[str, Mapping[str, Any]]:
+        # The token tells how often it was claimed; nearly every item is done at the first time.
+        return await self.job.checkpoints() if self.job.item.token > 1 else {}
+
+    async def keep(self, key: str, data: Mapping[str, Any], usage: Usage, /) -> None:
+        await self.job.save_checkpoint(key, data, usage)
+
     def stop(self, error: CardAnalysisError, /) -> None:
         self.job.stop(error)
 
@@ -186,7 +193,12 @@ def _dollars(value: float | None) -> float | None:
 
 def _told(analysis: Analysis, notes: Sequence[str]) -> Mapping[str, Any]:
     """What the item's event tells of its analysis."""
-    return {"notes": notes, "requests": analysis.requests} if analysis.requests else {"notes": notes}
+    told: dict[str, Any] = {"notes": notes}
+    if analysis.requests:
+        told["requests"] = analysis.requests
+    if analysis.missing is not None:
+        told["coverage"] = analysis.coverage
+    return told
 
 
 @frozen

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 import anyio
 from anyio import CancelScope, CapacityLimiter, to_thread
 from anyio.abc import TaskGroup
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ._cancellation import cancellation_in, exit_in, is_cancellation
 from ._errors import (
@@ -346,6 +346,8 @@ class Engine(Generic[_T]):
                 if not job.scope.cancel_called:
                     # From here on nothing may lose the result. Another scope would cost a fifth of the engine's time.
                     job.scope.shield, job.scope.deadline = True, math.inf
+                    if job.kept is not None:
+                        outcome = evolve(outcome, usage=job.uncounted(outcome.usage))
                     await self._record(job, outcome)
                     return None
         except LeaseLost:
@@ -433,7 +435,7 @@ def _failure(job: Job[Any], error: BaseException) -> _Failure:
 def _usage_of(job: Job[Any], error: BaseException | None) -> Usage:
     """What an error says that the work has cost; of one that says nothing, what the work itself had told."""
     usage = getattr(error, "usage", None)
-    return usage if isinstance(usage, Usage) and usage != Usage() else job.spent
+    return job.uncounted(usage) if isinstance(usage, Usage) and usage != Usage() else job.spent
 
 
 def _explain(error: BaseException) -> ItemError:

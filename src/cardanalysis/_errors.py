@@ -122,8 +122,8 @@ class DocumentError(CardAnalysisError):
         upload: The upload's name.
         problem: What is wrong with it, as a clause: ``it is empty``.
         remedy: What its owner can do, as a sentence.
-        code: A stable word: ``not_found``, ``empty``, ``too_large``, ``unknown_type``, ``undecodable``,
-            ``malformed`` or ``changed``.
+        code: A stable word: ``not_found``, ``empty``, ``too_large``, ``unknown_type``, ``undecodable``, ``malformed``,
+            ``encrypted``, ``unsafe``, ``timeout``, ``memory``, ``crashed``, ``missing_extra`` or ``changed``.
     """
 
     def __init__(self, upload: str, problem: str, remedy: str, *, code: str) -> None:

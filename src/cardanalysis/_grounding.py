@@ -13,7 +13,7 @@ import re
 import unicodedata
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from attrs import evolve
@@ -181,10 +181,10 @@ class Grounding:
         evidence: list[Evidence] = []
         rejected = list(card.rejected_quotes)
         for given in card.evidence:
-            evidence.append(given) if self._stands(given) else rejected.append(_rejected(given.quote))
+            evidence.append(given) if self._stands(given) else rejected.append(_rejected(given.quote, ()))
         for quote in card.quotes:
             found = self.find(quote)
-            evidence.append(found) if found is not None else rejected.append(_rejected(quote))
+            evidence.append(found) if found is not None else rejected.append(_rejected(quote, card.pictures))
         return evolve(card, evidence=evidence, rejected_quotes=rejected, quotes=())
 
     def find(self, quote: str) -> Evidence | None:
@@ -229,5 +229,7 @@ def _line_ends(text: str) -> int:
     return text.count("\n") + text.count("\r") - text.count("\r\n")
 
 
-def _rejected(quote: str) -> RejectedQuote:
-    return RejectedQuote(quote=quote, reason="not_found" if normalize(quote) else "empty")
+def _rejected(quote: str, pictures: Sequence[Location]) -> RejectedQuote:
+    if not normalize(quote):
+        return RejectedQuote(quote=quote, reason="empty")
+    return RejectedQuote(quote=quote, reason="not_checkable" if pictures else "not_found")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import anyio
 from anyio import CancelScope
 from attrs import define, field, frozen
 
-from ._errors import LeaseLost, VersionConflict
+from ._arguments import checkpoint_store
+from ._errors import CommitUnknown, LeaseLost, VersionConflict
 from ._models import Item, ItemError, NewItem, NewOutput, Usage
 from ._slots import Slot
 from ._status import ItemStatus
@@ -63,7 +65,8 @@ class Job(Generic[_T]):
         item: As it was when this worker last changed it.
         scope: The engine's: it ends the work at its deadline or when the lease is lost.
         stop: Stops the run with an error, once what is in work is done.
-        spent: What the work has cost so far. It counts where the work ends without telling so itself.
+        spent: What the work has cost since its last checkpoint. It counts where the work ends without telling so.
+        kept: What the checkpoints of this attempt cost, which is counted already; None if there are none.
         lost: The engine's: somebody else has the item now.
     """
 
@@ -74,6 +77,7 @@ class Job(Generic[_T]):
     _changed: Callable[[], None]
     stop: Callable[[Exception], None] = lambda _error: None
     spent: Usage = field(factory=Usage)
+    kept: Usage | None = None
     scope: CancelScope = field(factory=CancelScope)
     lost: bool = False
 
@@ -94,6 +98,35 @@ class Job(Generic[_T]):
         """Append an event about the item."""
         await self._store.append_event(self.item.run_id, type, item_id=self.item.id, data=data)
         self._changed()
+
+    async def checkpoints(self) -> Mapping[str, Mapping[str, Any]]:
+        """What is kept of the work on the item."""
+        store = checkpoint_store(self._store)
+        return {} if store is None else await store.checkpoints(self.item.run_id, self.item.id)
+
+    async def save_checkpoint(self, key: str, data: Mapping[str, Any], usage: Usage) -> None:
+        """Keep what is done of the work, and count what it cost, with what was spent since the last time.
+
+        Raises:
+            LeaseLost: Somebody else has the item now.
+        """
+        store, item = checkpoint_store(self._store), self.item
+        if store is None:
+            return
+        with CancelScope(shield=True):  # else it would not be known whether what was spent is counted
+            save = partial(
+                store.save_checkpoint, item.run_id, item.id, token=item.token, key=key, data=data, usage=usage
+            )
+            try:
+                self.item = await save()
+            except CommitUnknown:
+                self.item = await save()  # under the same key it happens once
+        self.kept, self.spent = usage if self.kept is None else self.kept + usage, Usage()
+        self._changed()
+
+    def uncounted(self, usage: Usage) -> Usage:
+        """What of the whole cost of an attempt no checkpoint has counted."""
+        return usage if self.kept is None else usage.without(self.kept)
 
     @contextmanager
     def untimed(self) -> Generator[None, None, None]:

@@ -89,7 +89,8 @@ class RejectedQuote:
 
     Attributes:
         quote: As the analyzer gave it.
-        reason: ``not_found`` or ``empty``.
+        reason: ``not_found``, ``empty``, or ``not_checkable`` where the card was read from a page or picture of which
+            the text is not known.
     """
 
     quote: str = field(validator=is_text, repr=False)
@@ -101,6 +102,10 @@ def _evidence(value: Iterable[Evidence]) -> tuple[Evidence, ...]:
 
 
 def _rejected(value: Iterable[RejectedQuote]) -> tuple[RejectedQuote, ...]:
+    return entries(value)
+
+
+def _locations(value: Iterable[Location]) -> tuple[Location, ...]:
     return entries(value)
 
 
@@ -125,6 +130,8 @@ class Card:
         quotes: Quotes as an analyzer gave them, not yet looked up. Grounding empties this: each becomes evidence or is
             rejected.
         id: Made of the upload and the card's place in it; set when the card is stored.
+        pictures: The pages and pictures without text that it was read from. What it quotes from there cannot be
+            checked.
         upload_id: The upload it came from; set when the card is stored.
         made_by: The model or analyzer that made it; ``outline`` marks a card made by rules.
     """
@@ -143,6 +150,7 @@ class Card:
         default=(), converter=_rejected, validator=every(RejectedQuote), repr=False
     )
     quotes: tuple[str, ...] = field(default=(), converter=texts, validator=every(str), repr=False)
+    pictures: tuple[Location, ...] = field(default=(), converter=_locations, validator=every(Location), repr=False)
     id: str = field(default="", validator=is_text)
     upload_id: str = field(default="", validator=is_text)
     made_by: str = field(default="", validator=is_text)
@@ -180,6 +188,18 @@ class Usage:
             cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
             cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
             cost=None if mine is None or theirs is None else (mine + theirs) / _NANO,
+        )
+
+    def without(self, part: Usage) -> Usage:
+        """What is left of a sum without one of its parts."""
+        mine, theirs = self.cost_nano, part.cost_nano or 0
+        return Usage(
+            requests=max(0, self.requests - part.requests),
+            input_tokens=max(0, self.input_tokens - part.input_tokens),
+            output_tokens=max(0, self.output_tokens - part.output_tokens),
+            cache_read_tokens=max(0, self.cache_read_tokens - part.cache_read_tokens),
+            cache_write_tokens=max(0, self.cache_write_tokens - part.cache_write_tokens),
+            cost=None if mine is None else max(0, mine - theirs) / _NANO,
         )
 
     @property
@@ -231,6 +251,7 @@ class Analysis:
         usage: What it cost.
         notes: What a person should know, such as cards left out because there were too many. No document text.
         missing: What part of the document could not be analyzed, and why; the upload is then *partial*.
+        coverage: Which share of the document could be analyzed, from 0 to 1; 1 only if nothing is missing.
         requests: The API's ids of the requests that the cards come from.
     """
 
@@ -238,6 +259,7 @@ class Analysis:
     usage: Usage = field(factory=Usage, validator=instance_of(Usage))
     notes: tuple[str, ...] = field(default=(), converter=texts, validator=every(str))
     missing: ItemError | None = field(default=None, validator=validators.optional(instance_of(ItemError)))
+    coverage: float = field(default=1.0, validator=[validators.ge(0), validators.le(1)])
     requests: tuple[str, ...] = field(default=(), converter=texts, validator=every(str))
 
 

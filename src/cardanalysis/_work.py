@@ -49,6 +49,22 @@ class WorkContext(Protocol):
         """
         ...
 
+    async def kept(self) -> Mapping[str, Mapping[str, Any]]:
+        """What earlier attempts on this item, or this one, kept with `keep`, by its keys."""
+        ...
+
+    async def keep(self, key: str, data: Mapping[str, Any], usage: Usage, /) -> None:
+        """Keep what is done of the work until the item is completed, so that nobody pays for it again.
+
+        A store without checkpoints keeps nothing.
+
+        Args:
+            key: Tells it from other work on the item: one that is kept already stays as it is.
+            data: JSON values.
+            usage: What the work has cost since the last time, with all that was `spent` since then.
+        """
+        ...
+
     def stop(self, error: CardAnalysisError, /) -> None:
         """Stop the run with an error, once what is in work is done. What this work comes to is kept all the same.
 
@@ -129,6 +145,13 @@ class Alone:
 
     def spent(self, usage: Usage, /) -> None:
         """Count nothing."""
+
+    async def kept(self) -> Mapping[str, Mapping[str, Any]]:
+        """Nothing."""
+        return {}
+
+    async def keep(self, key: str, data: Mapping[str, Any], usage: Usage, /) -> None:
+        """Keep nothing."""
 
     def stop(self, error: CardAnalysisError, /) -> None:
         """There is nothing to stop."""

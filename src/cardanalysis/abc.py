@@ -1,8 +1,8 @@
 """The seams: what can be replaced, and what each replacement promises.
 
 A *store* keeps runs, a *loader* turns an upload into a document, an *analyzer* turns a document into cards. The engine
-knows them only by these protocols. *Housekeeping* is what a store can do besides; runs can be done without it. Run
-`cardanalysis.testing.check_store` over a store of your own: it checks every promise made here.
+knows them only by these protocols. *Housekeeping* and *checkpoints* are what a store can do besides; runs can be done
+without them. Run `cardanalysis.testing.check_store` over a store of your own: it checks every promise made here.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ __all__ = [
     "Analyzer",
     "BatchAnalyzer",
     "BatchSession",
+    "CheckpointStore",
     "CommitUnknown",
     "Described",
     "FingerprintMismatch",
@@ -377,6 +378,50 @@ class Store(Protocol):
 
         Raises:
             RunNotFound: There is none.
+        """
+        ...
+
+
+@runtime_checkable
+class CheckpointStore(Protocol):
+    """What a store can do besides, to keep what is done of an item that is still in work.
+
+    Without it, a long document of which the last part fails is analyzed anew from its first. As with `Store`, every
+    method is one transaction.
+    """
+
+    async def save_checkpoint(
+        self, run_id: str, item_id: str, *, token: int, key: str, data: Mapping[str, Any], usage: Usage
+    ) -> Item:
+        """Keep an intermediate result of an item, and count what it cost.
+
+        It is kept until the item is completed, whichever attempt that is. One of a key that is kept already changes
+        nothing and costs nothing, so that a caller that did not hear the answer may ask again.
+
+        Args:
+            run_id: The run.
+            item_id: The item.
+            token: Of the claim under which the work was done.
+            key: Tells it from the others of the item; not empty.
+            data: JSON values.
+            usage: What it cost; added to the item's and the run's. An outcome counts only what came to that since.
+
+        Returns:
+            The item, one version on. Its event is of the type ``checkpoint``, with the key and the usage.
+
+        Raises:
+            RunNotFound: There is no such run.
+            ItemNotFound: The run has no such item.
+            LeaseLost: The token is not the newest one, or the item is not in work; nothing was written.
+        """
+        ...
+
+    async def checkpoints(self, run_id: str, item_id: str) -> dict[str, Mapping[str, Any]]:
+        """Read what is kept of an item, by its keys; nothing if it was completed.
+
+        Raises:
+            RunNotFound: There is no such run.
+            ItemNotFound: The run has no such item.
         """
         ...
 

@@ -157,7 +157,7 @@ def test_a_merged_card_keeps_what_all_mentions_say() -> None:
 def test_every_field_of_a_card_is_thought_of() -> None:
     """A field that cards get later must be merged too."""
     known = {"title", "problem", "target_users", "current_state", "desired_outcomes", "constraints", "systems", "id"}
-    known |= {"priority", "impact", "evidence", "rejected_quotes", "quotes", "upload_id", "made_by"}
+    known |= {"priority", "impact", "evidence", "rejected_quotes", "quotes", "upload_id", "made_by", "pictures"}
     assert {each.name for each in fields(Card)} == known
 
 

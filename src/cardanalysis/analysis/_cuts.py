@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from .._documents import Block, BlockKind, Document
 from ._outline_text import sentences
 
-__all__ = ["Window", "best_cut"]
+__all__ = ["Window", "best_cut", "edge"]
 
 _REACH: Final = 5_000
 """How many characters on either side of the wanted place are looked at inside a block. More would take long."""
@@ -94,7 +94,7 @@ def _cut_between_blocks(document: Document, start: int, window: Window) -> int |
         key=lambda index: (_rank(blocks[index - 1], blocks[index]), abs(_start(blocks[index]) - window.wanted)),
         default=0,  # which has no edge
     )
-    cut = _edge(document, index)
+    cut = edge(document, index)
     return cut if start < cut and _may_cut(document.text, cut) else None
 
 
@@ -105,7 +105,7 @@ def _cut_beside_row(document: Document, start: int, end: int, window: Window) ->
     if index < 0 or blocks[index].kind not in _TABLE or blocks[index].location.end <= window.first:
         return None
     is_first = index > 0 and blocks[index - 1].kind is BlockKind.TABLE_HEADER  # a header alone says nothing
-    edges = (_edge(document, each) for each in range(index + is_first, index + 2))
+    edges = (edge(document, each) for each in range(index + is_first, index + 2))
     return next((cut for cut in edges if start < cut < end and _may_cut(document.text, cut)), None)
 
 
@@ -113,8 +113,8 @@ _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _BLANK_LINES: Final = re.compile(r"(?>\r\n|\r|\n)(?:[^\S\r\n]*+(?>\r\n|\r|\n))++")
 
 
-def _edge(document: Document, index: int) -> int:
-    """Where the text of a block begins, with the marks of its first line; 0 if it has no block before it.
+def edge(document: Document, index: int) -> int:
+    """Return where the text of a block begins, with the marks of its first line; 0 if it has no block before it.
 
     What stands between two blocks is white space and marks: those of a heading, an item or a fence belong to what
     follows them, those that underline a heading or close a fence do not.

@@ -15,11 +15,14 @@ from typing import Any, Final, cast
 from ._prices import Price, PriceTable, TokenCounts
 
 __all__ = [
+    "MOST_TOKENS_A_PICTURE",
+    "TOKENS_A_PICTURE",
     "bytes_of",
     "estimate_tokens",
     "estimate_tokens_of_bytes",
     "likely_output_tokens",
     "most_input_tokens",
+    "pictures_of",
     "worst_case",
 ]
 
@@ -40,12 +43,33 @@ def estimate_tokens(value: object) -> int:
     Args:
         value: A text, or a request as ``messages.create`` takes it, of which every text inside counts.
     """
-    return estimate_tokens_of_bytes(bytes_of(value))
+    return estimate_tokens_of_bytes(bytes_of(value)) + TOKENS_A_PICTURE * pictures_of(value)
 
 
 def estimate_tokens_of_bytes(count: int) -> int:
     """As `estimate_tokens`, of a text or request that has so many bytes."""
     return math.ceil(count / _BYTES_A_TOKEN)
+
+
+TOKENS_A_PICTURE: Final = 4_800
+"""Of a page or picture: at most 4,784 for newer models, 1,568 for others (public documentation on vision, August 2026).
+"""
+MOST_TOKENS_A_PICTURE: Final = 8_000
+"""Of a page of a PDF file, which is a picture and up to 3,000 tokens of text (the same, on PDF support)."""
+
+
+def pictures_of(value: object) -> int:
+    """How many pages and pictures there are in a request."""
+    if isinstance(value, Mapping):
+        mapping = cast("Mapping[object, object]", value)
+        return 1 if _is_picture(mapping) else sum(map(pictures_of, mapping.values()))
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return sum(map(pictures_of, cast("Sequence[object]", value)))
+    return 0
+
+
+def _is_picture(value: Mapping[object, object]) -> bool:
+    return value.get("type") == "base64" and "data" in value
 
 
 def most_input_tokens(params: Mapping[str, Any]) -> int:
@@ -57,11 +81,15 @@ def most_input_tokens(params: Mapping[str, Any]) -> int:
     Args:
         params: What ``messages.create`` takes.
     """
-    return bytes_of(params) + bytes_of(params.get("output_config")) + _OVERHEAD_TOKENS
+    text = bytes_of(params) + bytes_of(params.get("output_config"))
+    return text + MOST_TOKENS_A_PICTURE * pictures_of(params) + _OVERHEAD_TOKENS
 
 
 def bytes_of(value: object) -> int:
-    """UTF-8 bytes of all the text in a JSON value, keys included; of a number or a truth value those of its name."""
+    """UTF-8 bytes of all the text in a JSON value, keys included; of a number or a truth value those of its name.
+
+    Pages and pictures are no text.
+    """
     return sum(_length(text) for text in _texts(value))
 
 
@@ -69,7 +97,8 @@ def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
-        for key, each in cast("Mapping[object, object]", value).items():
+        mapping = cast("Mapping[object, object]", value)
+        for key, each in () if _is_picture(mapping) else mapping.items():
             yield str(key)
             yield from _texts(each)
     elif isinstance(value, Sequence):

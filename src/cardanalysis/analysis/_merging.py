@@ -96,6 +96,7 @@ def _union(first: Card, second: Card) -> Card:
         evidence=dict.fromkeys((*first.evidence, *second.evidence)),
         rejected_quotes=dict.fromkeys((*first.rejected_quotes, *second.rejected_quotes)),
         quotes=dict.fromkeys((*first.quotes, *second.quotes)),
+        pictures=dict.fromkeys((*first.pictures, *second.pictures)),
     )
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from anyio import to_thread
 
-from .._documents import Document
-from .._models import Analysis, AnalysisRequest, Card, Usage
+from .._documents import Block, Document
+from .._errors import AnalyzerError
+from .._models import Analysis, AnalysisRequest, Card, ItemError
+from ._media import pictures_in, share_of_pictures
 from ._outline_drafts import Draft
 from ._outline_rules import Reader
 from ._outline_source import Source
@@ -17,6 +19,7 @@ from ._outline_source import Source
 __all__ = ["OutlineAnalyzer", "outline_cards"]
 
 RULES_VERSION = 1
+_SHOWN = 10
 _LONG = 20_000  # characters; about 25 ms of work, more than an event loop should wait for
 
 
@@ -46,8 +49,14 @@ class OutlineAnalyzer:
             request: How many cards are wanted. What is known beyond the text is not used.
 
         Returns:
-            The cards in document order, with a note if any were left out. It costs nothing.
+            The cards in document order, with a note if any were left out. It costs nothing. Pages and pictures without
+            text are missing.
+
+        Raises:
+            AnalyzerError: There is nothing but pictures; code ``no_text``.
         """
+        if document.blocks and all(block.media is not None for block in document.blocks):
+            raise AnalyzerError(f"There is no text to read. {_LOOK}", code="no_text")
         if len(document.text) < _LONG:
             return _analysis(document, request.max_cards)
         return await to_thread.run_sync(partial(_analysis, document, request.max_cards), abandon_on_cancel=True)
@@ -68,7 +77,22 @@ def _analysis(document: Document, max_cards: int) -> Analysis:
     found = _without_repeats([(draft, card) for draft in reader.drafts if (card := draft.card(source)) is not None])
     kept = sorted(range(len(found)), key=lambda at: -found[at][0].strength)[:max_cards]
     cards = sorted((found[at][1] for at in kept), key=lambda card: card.evidence[0].location.start)
-    return Analysis(cards=cards, usage=Usage(), notes=_notes(len(found) - len(kept), reader.rejected_rows))
+    notes = _notes(len(found) - len(kept), reader.rejected_rows)
+    unread = list(pictures_in(document, 0, len(document.text)))
+    return Analysis(
+        cards=cards, notes=notes, missing=_missing(unread), coverage=1 - share_of_pictures(document) if unread else 1.0
+    )
+
+
+_LOOK = "Rules cannot read pictures: use ClaudeAnalyzer, or hand it in as text."
+
+
+def _missing(unread: Sequence[Block]) -> ItemError | None:
+    if not unread:
+        return None
+    shown = ", ".join(str(block.location).removeprefix(f"{block.location.name}, ") for block in unread[:_SHOWN])
+    more = f" and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
+    return ItemError(code="no_text", message=f"Not read, since there is no text: {shown}{more}. {_LOOK}")
 
 
 def _without_repeats(found: list[tuple[Draft, Card]]) -> list[tuple[Draft, Card]]:

@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from math import ceil, floor
-from typing import Final
+from typing import Final, NamedTuple
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from .._documents import Block, BlockKind, Document
-from ._cuts import Window, best_cut
+from ._cuts import Window, best_cut, edge
+from ._estimates import TOKENS_A_PICTURE
+from ._media import MOST_BYTES, MOST_PICTURES, pictures_in
 
-__all__ = ["Part", "halves", "split_to", "whole"]
+__all__ = ["Part", "halves", "joined", "place_of", "split_to", "whole"]
 
 SHORTEST: Final = 200
 """Characters below which a part is not cut: two or three sentences. The instructions are longer by far then, so that
@@ -50,12 +52,37 @@ def whole(document: Document) -> Part:
     return Part(start=0, end=len(document.text))
 
 
+def joined(parts: Iterable[Part]) -> list[Part]:
+    """Parts of which those that follow each other are one; they come in order."""
+    spans: list[Part] = []
+    for part in parts:
+        if spans and spans[-1].end == part.start:
+            spans[-1] = evolve(spans[-1], end=part.end)
+        else:
+            spans.append(part)
+    return spans
+
+
+def place_of(document: Document, part: Part) -> str:
+    """Where a part stands, for people: from where its first block stands to where its last one does."""
+    inside = [block.location for block in document.blocks if part.start <= block.location.start < part.end]
+    characters = f"characters {part.start:,} to {part.end:,}"
+    if not inside:
+        return characters
+    first, last = (str(place).removeprefix(f"{place.name}, ") for place in (inside[0], inside[-1]))
+    return f"{first if first == last else f'{first} to {last}'} ({characters})"
+
+
 def halves(document: Document, part: Part) -> tuple[Part, Part] | None:
     """Cut a part in two, of which each is a quarter of it at least, unless a long row of a table is in the way.
 
     Returns:
         The two, or None if it is too short to be cut.
     """
+    cut = _cut_between_pictures(document, part)
+    if cut is not None:
+        first, second = _parts(document, [part.start, cut, part.end])
+        return first, second
     length = part.end - part.start
     if length < SHORTEST:
         return None
@@ -78,8 +105,52 @@ def split_to(document: Document, most: int, size: Callable[[str], int]) -> list[
     Returns:
         The parts in order. One that is too short to be cut may be larger; one from a long blank stretch may be blank.
     """
-    end = len(document.text)
-    return _parts(document, [0, *_cuts(document, 0, end, most, size), end])
+    bounds = [0]
+    for end in _spans(document, most, size):
+        bounds += [*_cuts(document, bounds[-1], end, most, size), end]
+    return _parts(document, bounds)
+
+
+def _spans(document: Document, most: int, size: Callable[[str], int]) -> Iterator[int]:
+    """Yield the ends of spans that hold no more pictures than a request may, each beginning where the last one ends.
+
+    What is only text is one span; it is cut as if its size were spread evenly, which that of pictures is not.
+    """
+    start, load = 0, _Load()
+    for index, block in enumerate(document.blocks if any(pictures_in(document, 0, len(document.text))) else ()):
+        more = load.with_block(block, size(block.text))
+        cut = edge(document, index)
+        if (load.pictures or block.media is not None) and more.is_beyond(most) and cut > start:
+            yield cut
+            start, more = cut, _Load().with_block(block, size(block.text))
+        load = more
+    yield len(document.text)
+
+
+class _Load(NamedTuple):
+    """What a request would hold."""
+
+    tokens: int = 0
+    pictures: int = 0
+    picture_bytes: int = 0
+
+    def with_block(self, block: Block, tokens: int) -> _Load:
+        if block.media is None:
+            return self._replace(tokens=self.tokens + tokens)
+        tokens += TOKENS_A_PICTURE
+        return _Load(self.tokens + tokens, self.pictures + 1, self.picture_bytes + len(block.media.data))
+
+    def is_beyond(self, most_tokens: int) -> bool:
+        return self.tokens > most_tokens or self.pictures > MOST_PICTURES or self.picture_bytes > MOST_BYTES
+
+
+def _cut_between_pictures(document: Document, part: Part) -> int | None:
+    """Where to cut a part in two that has more than one picture, which weigh more than its text does."""
+    pictures = list(pictures_in(document, part.start, part.end))
+    if len(pictures) < 2:
+        return None
+    cut = edge(document, document.blocks.index(pictures[len(pictures) // 2]))
+    return cut if part.start < cut < part.end else None
 
 
 def _cuts(document: Document, start: int, end: int, most: int, size: Callable[[str], int]) -> Iterator[int]:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import define, field
 
-from .._documents import Document
+from .._documents import Document, Media
 from .._models import AnalysisRequest
-from ._answers import CARDS_SCHEMA
+from ._answers import CARDS_SCHEMA, PICTURE_CARDS_SCHEMA
 from ._asking import Prefix, Question
-from ._estimates import bytes_of, estimate_tokens, estimate_tokens_of_bytes, most_input_tokens
+from ._estimates import (
+    MOST_TOKENS_A_PICTURE,
+    TOKENS_A_PICTURE,
+    bytes_of,
+    estimate_tokens,
+    estimate_tokens_of_bytes,
+    most_input_tokens,
+)
+from ._media import media_block, pictures_in
 from ._parts import Part
 from ._prompts import Excerpt, context_text, document_texts, repair_text, task_text
 from ._warming import least_cached
@@ -71,23 +80,31 @@ class Questions:
             rejected: An answer that does not fit the schema, and why.
         """
         shared = context_text(request.context)
-        texts = [*document_texts(document.name, _excerpt(document, part)), task_text(max_cards, found)]
+        pictures = [block.media for block in pictures_in(document, part.start, part.end) if block.media is not None]
+        content = _with_pictures(document_texts(document.name, _excerpt(document, part)), pictures)
+        content.append(_block(task_text(max_cards, found, pictures=len(pictures))))
         if rejected is not None:
-            texts.append(repair_text(*rejected))
-        content = [_block(text) for text in texts]
+            content.append(_block(repair_text(*rejected)))
         if shared:
             content.insert(0, _block(shared, cached=self.cache and request.shared_context))
-        params = self._params(content)
+        params = self._params(content, PICTURE_CARDS_SCHEMA if pictures else CARDS_SCHEMA)
         size = bytes_of(content)
         return Question(
             params=params,
-            tokens=estimate_tokens_of_bytes(self._fixed_bytes + size),
-            most_tokens=self._most_fixed_tokens + size,
+            tokens=estimate_tokens_of_bytes(self._fixed_bytes + size) + TOKENS_A_PICTURE * len(pictures),
+            most_tokens=self._most_fixed_tokens + size + MOST_TOKENS_A_PICTURE * len(pictures),
             prefix=self._prefix(shared if request.shared_context else ""),
         )
 
-    def _params(self, content: list[dict[str, Any]]) -> dict[str, Any]:
-        output: dict[str, Any] = {"format": {"type": "json_schema", "schema": CARDS_SCHEMA}}
+    def key(self, document: Document, request: AnalysisRequest, part: Part, *, max_cards: int) -> str:
+        """Tell the question about a part from every other one, without making it."""
+        excerpt = _excerpt(document, part)
+        about = [document.upload_id, document.name, context_text(request.context), max_cards, self._params([])]
+        text = json.dumps([about, excerpt.text, excerpt.place, list(excerpt.headings), list(excerpt.pictures)])
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def _params(self, content: list[dict[str, Any]], schema: Mapping[str, Any] = CARDS_SCHEMA) -> dict[str, Any]:
+        output: dict[str, Any] = {"format": {"type": "json_schema", "schema": schema}}
         if self.effort is not None:
             output["effort"] = self.effort
         params: dict[str, Any] = {
@@ -121,6 +138,15 @@ def _block(text: str, *, cached: bool = False) -> dict[str, Any]:
     return block
 
 
+def _with_pictures(texts: Sequence[str], pictures: Sequence[Media]) -> list[dict[str, Any]]:
+    """The content blocks of texts, of which the last ones have the pictures between them."""
+    content = [_block(text) for text in texts]
+    first = len(texts) - len(pictures)
+    for place in reversed(range(len(pictures))):
+        content.insert(first + place, media_block(pictures[place]))
+    return content
+
+
 def _excerpt(document: Document, part: Part) -> Excerpt:
     length = len(document.text)
     whole = part.start == 0 and part.end == length
@@ -129,4 +155,5 @@ def _excerpt(document: Document, part: Part) -> Excerpt:
         place=None if whole else (part.start, part.end, length),
         headings=part.headings,
         table_header=part.table_header,
+        pictures=[block.location.end - part.start for block in pictures_in(document, part.start, part.end)],
     )

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from anyio import to_thread
 from attrs import define, field, frozen
 
-from .._documents import Document
+from .._convert import from_dict, to_dict
+from .._documents import Document, Location
 from .._errors import AnalyzerError, CardAnalysisError, ConfigurationError, RunStopped, StoreError
-from .._models import Analysis, AnalysisRequest, Card, ItemError
+from .._models import Analysis, AnalysisRequest, Card, ItemError, Usage
 from ._answers import InvalidAnswer, as_card, parse_cards
 from ._asking import Asker, Tally
 from ._estimates import estimate_tokens
 from ._failures import explain_stop, request_note
+from ._media import extent, pictures_in
 from ._merging import merge
-from ._parts import Part, halves, split_to
+from ._parts import Part, halves, joined, place_of, split_to
 from ._questions import Questions
 from ._salvage import salvage
 from ._transport import Answer, AttemptFailed, Failure, FailureKind
@@ -39,7 +41,8 @@ _MOST_IN_VAIN: Final = 2
 
 def share(document: Document, part: Part, max_cards: int) -> int:
     """How many of the cards that are wanted from a document to ask of a part of it."""
-    return max(1, math.ceil(max_cards * (part.end - part.start) / max(1, len(document.text))))
+    whole = extent(document, 0, len(document.text))
+    return max(1, math.ceil(max_cards * extent(document, part.start, part.end) / max(1, whole)))
 
 
 @frozen
@@ -79,6 +82,9 @@ class Reading:
     _todo: deque[_ToDo] = field(factory=deque["_ToDo"], init=False)
     _read: int = field(default=0, init=False)
     _merged: int = field(default=0, init=False)
+    _kept: Mapping[str, Mapping[str, Any]] = field(factory=dict[str, Mapping[str, Any]], init=False)
+    _restored: int = field(default=0, init=False)
+    _counted: Usage = field(factory=Usage, init=False)
     _unread: list[tuple[Part, CardAnalysisError]] = field(factory=list[tuple[Part, CardAnalysisError]], init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -92,6 +98,7 @@ class Reading:
             ConfigurationError: No document could be, and no part of this one was.
             RunStopped: The run may not spend more, and nothing of it was read.
         """
+        self._kept = await self.request.work.kept()
         self._todo.extend(map(_ToDo, await self._parts()))
         if len(self._todo) > 1:
             await self.request.work.report("document_split", {"parts": len(self._todo)})
@@ -111,10 +118,14 @@ class Reading:
 
     async def _read_part(self, todo: _ToDo) -> None:
         part = todo.part
+        if await self._restore(todo):
+            return
         found: list[Card] = []
+        before = len(self._tally.requests)
         try:
             await self._find_all(part, found)
             self._read += 1
+            await self._keep(part, {"cards": to_dict(found), "requests": self._tally.requests[before:]})
         except AttemptFailed as failed:
             await self._failed(todo, failed.failure)
         except RunStopped as stopped:
@@ -122,9 +133,36 @@ class Reading:
         finally:
             self._cards += found
 
+    async def _restore(self, todo: _ToDo) -> bool:
+        """Take what an earlier attempt kept of a part, if it did."""
+        kept = self._kept.get(self._key(todo.part)) if self._kept else None
+        if kept is None:
+            return False
+        if "cards" not in kept:  # it was too long, which need not be found out again
+            await self._halve(todo)
+            return True
+        self._cards += from_dict(list[Card], kept["cards"])
+        self._tally.requests += kept["requests"]
+        self._read, self._restored = self._read + 1, self._restored + 1
+        return True
+
+    async def _keep(self, part: Part, data: Mapping[str, Any]) -> None:
+        """Keep what came of a part until the whole document is done. What is one part is done with it."""
+        if part.start > 0 or part.end < len(self.document.text) or not data:
+            usage = self._tally.usage.without(self._counted)
+            await self.request.work.keep(self._key(part), data, usage)
+            self._counted = self._tally.usage
+
+    def _key(self, part: Part) -> str:
+        return self.questions.key(self.document, self.request, part, max_cards=self._share(part))
+
+    def _share(self, part: Part) -> int:
+        return share(self.document, part, self.request.max_cards)
+
     async def _find_all(self, part: Part, found: list[Card]) -> None:
         """Ask until there is a whole answer; add to what is found what each answer holds."""
-        most = share(self.document, part, self.request.max_cards)
+        most = self._share(part)
+        pictures = self._pictures(part)
         rejected: tuple[str, str] | None = None
         repaired = 0
         while len(found) < most:
@@ -134,12 +172,12 @@ class Reading:
             )
             answer = await self.asker.ask(question, self._tally)
             if answer.reply.stop_reason in _CUT:
-                await self._keep_whole_cards(answer, found)
+                await self._keep_whole_cards(answer, found, pictures)
                 rejected = None  # the rest of this answer is asked for, not all of an earlier one
                 continue
             self._check_stop(answer)
             try:
-                cards = parse_cards(answer.reply.text, made_by=self.questions.model)
+                cards = parse_cards(answer.reply.text, made_by=self.questions.model, pictures=pictures)
             except InvalidAnswer as invalid:
                 await self._report("answer_rejected", answer, problem=str(invalid))
                 if repaired == self.repairs:
@@ -166,11 +204,14 @@ class Reading:
     def _stop_error(self, answer: Answer) -> AnalyzerError | None:
         return explain_stop(answer.reply, max_tokens=self.questions.max_tokens, request_id=answer.request_id)
 
-    async def _keep_whole_cards(self, answer: Answer, found: list[Card]) -> None:
+    def _pictures(self, part: Part) -> list[Location]:
+        return [block.location for block in pictures_in(self.document, part.start, part.end)]
+
+    async def _keep_whole_cards(self, answer: Answer, found: list[Card], pictures: Sequence[Location]) -> None:
         """Take what a cut answer holds. The rest is asked for if that was something new, else the part is too long."""
         before = len(found)
-        whole_cards = [as_card(card, made_by=self.questions.model) for card in salvage(answer.reply.text).cards]
-        self._add(found, whole_cards)
+        whole = salvage(answer.reply.text, with_pictures=bool(pictures)).cards
+        self._add(found, [as_card(card, made_by=self.questions.model, pictures=pictures) for card in whole])
         await self._report("answer_cut", answer, cards=len(found) - before, stop_reason=answer.reply.stop_reason)
         error = self._stop_error(answer)
         if error is not None and (len(found) == before or answer.reply.stop_reason == _WINDOW):
@@ -179,16 +220,23 @@ class Reading:
     async def _failed(self, todo: _ToDo, failure: Failure) -> None:
         if isinstance(failure.error, StoreError):
             raise failure.error
-        part, in_vain = todo.part, todo.in_vain + (failure.error.code == "truncated")
-        two = None
+        todo = _ToDo(todo.part, todo.in_vain + (failure.error.code == "truncated"))
         # Where halves do not help either, the length of the document is not what fills the answers.
-        if failure.kind is FailureKind.TOO_LONG and in_vain <= _MOST_IN_VAIN:
-            two = await self._in_thread_if_long(halves, self.document, part)
-        if two is not None:
-            self._todo.extendleft(_ToDo(half, in_vain) for half in reversed(two))
-            await self.request.work.report("document_split", {"parts": 2, "from": part.start, "to": part.end})
+        too_long = failure.kind is FailureKind.TOO_LONG and todo.in_vain <= _MOST_IN_VAIN
+        if too_long and await self._halve(todo):
+            await self._keep(todo.part, {})
         else:
-            self._give_up(part, failure.error)
+            self._give_up(todo.part, failure.error)
+
+    async def _halve(self, todo: _ToDo) -> bool:
+        """Read a part as two, if it can be cut."""
+        part = todo.part
+        two = await self._in_thread_if_long(halves, self.document, part)
+        if two is None:
+            return False
+        self._todo.extendleft(_ToDo(half, todo.in_vain) for half in reversed(two))
+        await self.request.work.report("document_split", {"parts": 2, "from": part.start, "to": part.end})
+        return True
 
     def _give_up(self, part: Part, error: CardAnalysisError) -> None:
         """Leave a part unread; where the others would fare alike, them too."""
@@ -215,6 +263,8 @@ class Reading:
         cards = merge(self._cards) if self._read + len(self._unread) > 1 else tuple(self._cards)
         merged = self._merged + len(self._cards) - len(cards)
         notes = [f"The document was read in {self._read} parts."] if self._read > 1 else []
+        if self._restored:
+            notes.append(f"{self._restored} of them had been read by an earlier attempt.")
         if merged:
             notes.append(f"{merged} cards of several answers were the same need and were merged into others.")
         if len(cards) > most:
@@ -224,17 +274,24 @@ class Reading:
             usage=self._tally.usage,
             notes=notes,
             missing=self._missing(),
+            coverage=self._coverage(),
             requests=self._tally.requests,
         )
 
     def _missing(self) -> ItemError | None:
         if not self._unread:
             return None
-        places = ", ".join(f"{part.start:,} to {part.end:,}" for part, _ in self._unread)
+        places = "; ".join(place_of(self.document, part) for part in joined(part for part, _ in self._unread))
         error = self._unread[0][1]
-        again = "" if isinstance(error, RunStopped) else " To do it again, pass retry_failed=True."
-        message = f"Not read: characters {places} of {len(self.document.text):,}. {error}{again}"
-        return ItemError(code=error.code, message=message)
+        again = "" if isinstance(error, RunStopped) else " To read the rest, pass retry_failed=True."
+        share = f"{math.floor(100 * self._coverage())} % of {len(self.document.text):,} characters was read."
+        return ItemError(code=error.code, message=f"Not read: {places}; {share} {error}{again}")
+
+    def _coverage(self) -> float:
+        """Which share of the document was read."""
+        whole = extent(self.document, 0, len(self.document.text))
+        unread = sum(extent(self.document, part.start, part.end) for part, _ in self._unread)
+        return max(0.0, 1 - unread / whole) if unread else 1.0
 
 
 def _final(error: AnalyzerError) -> AttemptFailed:

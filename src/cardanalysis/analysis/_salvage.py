@@ -9,12 +9,11 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from ._answers import CARDS_SCHEMA
-from ._schema import first_violation
+from ._answers import CARDS_SCHEMA, PICTURE_CARDS_SCHEMA
+from ._schema import Schema, first_violation
 
 __all__ = ["Salvage", "salvage"]
 
-_CARD_SCHEMA: Final = CARDS_SCHEMA["properties"]["cards"]["items"]
 _DECODER: Final = json.JSONDecoder()
 _SPACE: Final = re.compile(r"[ \t\n\r]*+")
 
@@ -34,7 +33,7 @@ class Salvage:
     invalid: int
 
 
-def salvage(text: str) -> Salvage:
+def salvage(text: str, *, with_pictures: bool = False) -> Salvage:
     """Take the whole cards from an answer of which the end may be missing.
 
     A card of which the end is missing is never taken, however little it lacks. Reading stops where the answer is cut,
@@ -42,12 +41,14 @@ def salvage(text: str) -> Salvage:
 
     Args:
         text: The answer, which begins as `CARDS_SCHEMA` wants it.
+        with_pictures: Whether `PICTURE_CARDS_SCHEMA` is the one.
     """
+    schema = (PICTURE_CARDS_SCHEMA if with_pictures else CARDS_SCHEMA)["properties"]["cards"]["items"]
     scan = _Scan(text)
     opened = scan.takes("{") and scan.value() == "cards" and scan.takes(":") and scan.takes("[")
     found = _list(scan) if opened else []
     complete = opened and scan.takes("]") and scan.takes("}") and scan.at_end
-    cards = tuple(value for value in found if _is_card(value))
+    cards = tuple(value for value in found if _is_card(value, schema))
     return Salvage(cards=cards, complete=complete, invalid=len(found) - len(cards))
 
 
@@ -64,8 +65,8 @@ def _list(scan: _Scan) -> list[Any]:
     return values
 
 
-def _is_card(value: Any) -> bool:
-    return first_violation(value, _CARD_SCHEMA) is None and bool(value["title"].strip())
+def _is_card(value: Any, schema: Schema) -> bool:
+    return first_violation(value, schema) is None and bool(value["title"].strip())
 
 
 class _Scan:

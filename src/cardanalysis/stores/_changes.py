@@ -120,6 +120,14 @@ def release(item: Item, *, token: int, usage: Usage | None) -> Change:
     return _moved(item, spent, data={"usage": _told(usage)}, usage=usage)
 
 
+def checkpoint(item: Item, *, token: int, key: str, usage: Usage) -> Change:
+    """An item in work, of which a part is done."""
+    _check_claim(item, token)
+    data = {"key": key, "usage": _told(usage)}
+    spent = _changed(item, usage=item.usage + usage)
+    return Change(item=spent, was=item.status, event="checkpoint", data=data, usage=usage)
+
+
 def move(item: Item, status: ItemStatus, *, version: int, now: float) -> Change:
     """An item whose status is set by somebody who read it at a version."""
     what = f"Item {item.id!r}"

@@ -23,8 +23,8 @@ __all__ = ["MemoryStore"]
 class MemoryStore:
     """Keeps everything in memory; for tests, notebooks and runs that need not outlive the process.
 
-    It keeps every promise of `cardanalysis.abc.Store` but durability, and those of `cardanalysis.abc.Housekeeping`. It
-    may be used from several threads.
+    It keeps every promise of `cardanalysis.abc.Store` but durability, and those of `cardanalysis.abc.CheckpointStore`
+    and `cardanalysis.abc.Housekeeping`. It may be used from several threads.
 
     Args:
         clock: Seconds since 1970, for leases and times.
@@ -159,6 +159,22 @@ class MemoryStore:
         await checkpoint()
         with self._lock:
             return self._state(run_id).fail_item(item_id, token=token, error=error, usage=usage, now=self._clock())
+
+    async def save_checkpoint(
+        self, run_id: str, item_id: str, *, token: int, key: str, data: Mapping[str, Any], usage: Usage
+    ) -> Item:
+        """See `cardanalysis.abc.CheckpointStore.save_checkpoint`."""
+        await checkpoint()
+        with self._lock:
+            return self._state(run_id).save_checkpoint(
+                item_id, token=token, key=key, data=data, usage=usage, now=self._clock()
+            )
+
+    async def checkpoints(self, run_id: str, item_id: str) -> dict[str, Mapping[str, Any]]:
+        """See `cardanalysis.abc.CheckpointStore.checkpoints`."""
+        await checkpoint()
+        with self._lock:
+            return self._state(run_id).checkpoints(item_id)
 
     # -- what is kept --------------------------------------------------------------------------------------------
 

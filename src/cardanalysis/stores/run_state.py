@@ -43,6 +43,7 @@ class RunState:
         self._run = evolve(run, asked={}, counters={}, items=None, cards=None)
         self._items: dict[str, Item] = {}
         self._outputs: dict[str, list[tuple[str, str]]] = {}
+        self._checkpoints: dict[str, dict[str, str]] = {}
         self._events: list[tuple[str, str | None, datetime, str]] = []
         self._in_work: set[str] = set()
         # Positions and ids in order; None when they are to be sorted anew.
@@ -242,6 +243,8 @@ class RunState:
         old, new = ([kind for kind, _ in which] for which in (self._outputs.get(item_id, ()), texts))
         self._apply([change], now, extra=changes.output_tally(old, new))
         self._outputs[item_id] = texts
+        if error is None:
+            self._checkpoints.pop(item_id, None)
         return change.item
 
     def fail_item(self, item_id: str, *, token: int, error: ItemError, usage: Usage, now: float) -> Item:
@@ -253,6 +256,24 @@ class RunState:
             return item
         self._apply([change], now)
         return change.item
+
+    def save_checkpoint(
+        self, item_id: str, *, token: int, key: str, data: Mapping[str, Any], usage: Usage, now: float
+    ) -> Item:
+        """See `cardanalysis.abc.CheckpointStore.save_checkpoint`."""
+        changes.check_text(key, "key")
+        text, item = dumps(data), self.get_item(item_id)
+        change = changes.checkpoint(item, token=token, key=key, usage=usage)
+        kept = self._checkpoints.setdefault(item_id, {})
+        if key in kept:
+            return item
+        self._apply([change], now)
+        kept[key] = text
+        return change.item
+
+    def checkpoints(self, item_id: str) -> dict[str, Mapping[str, Any]]:
+        """See `cardanalysis.abc.CheckpointStore.checkpoints`."""
+        return {key: loads(text) for key, text in self._checkpoints.get(self.get_item(item_id).id, {}).items()}
 
     # -- what is kept --------------------------------------------------------------------------------------------
 

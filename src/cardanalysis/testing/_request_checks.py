@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from ._json import dumps, is_array, is_object
+from ._media_checks import MOST_MEDIA, check_media
 from ._prompts import output_format
 from ._routes import RequestRefused
 from ._schema_checks import schema_problem
@@ -179,6 +180,9 @@ def _check_messages(messages: list[dict[str, Any]]) -> None:
             raise RequestRefused(f"{where}.{min(extra)}: Extra inputs are not permitted")
         _check_blocks(f"{where}.content", message["content"])
         _check_removed_uses(where, message)
+    media = sum(block.get("type") in ("image", "document") for block in _blocks([each["content"] for each in messages]))
+    if media > MOST_MEDIA:
+        raise RequestRefused(f"Too many images and documents: {media} > {MOST_MEDIA}")
     if messages[0]["role"] != "user":
         raise RequestRefused('messages: first message must use the "user" role')
 
@@ -222,6 +226,7 @@ def _check_block(where: str, block: object, types: Collection[str]) -> None:
     name, expected = _BLOCK_FIELDS[kind]
     if not isinstance(block.get(name), expected):
         raise RequestRefused(f"{where}.{kind}.{name}: Field required")
+    check_media(where, block)
     if kind == "text" and not block["text"].strip():
         raise RequestRefused(f"{where}: text content blocks must be non-empty")
 

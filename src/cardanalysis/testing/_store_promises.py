@@ -13,6 +13,7 @@ import anyio
 
 from ..abc import Store
 from ._store_promises_cancelling import PROMISES as CANCELLING
+from ._store_promises_checkpoints import PROMISES as CHECKPOINTS
 from ._store_promises_claims import PROMISES as CLAIMS
 from ._store_promises_housekeeping import PROMISES as HOUSEKEEPING
 from ._store_promises_items import PROMISES as ITEMS
@@ -25,17 +26,19 @@ __all__ = ["PROMISES", "NotOffered", "Promise", "StoreMaker", "check_store", "wi
 
 PROMISES: Final[tuple[Promise, ...]] = (
     *(*RUNS, *ITEMS, *CLAIMS, *OUTCOMES, *READING, *CANCELLING),
+    *CHECKPOINTS,
     *HOUSEKEEPING,
 )
-"""Every promise of `cardanalysis.abc.Store`, then of `cardanalysis.abc.Housekeeping`: a function that checks it, with a
-docstring that says it."""
+"""Every promise of `cardanalysis.abc.Store`, then of `cardanalysis.abc.CheckpointStore` and
+`cardanalysis.abc.Housekeeping`: a function that checks it, with a docstring that says it."""
 
 
 async def check_store(make_store: StoreMaker, *, promise_timeout: float = 60.0) -> tuple[str, ...]:
     """Check that a store keeps every promise of `cardanalysis.abc.Store`.
 
-    Those of `cardanalysis.abc.Housekeeping` are checked if the store has all of its methods, and left out otherwise.
-    Durability is not among them, since only the store's author can tell how to reopen it or to kill it.
+    Those of `cardanalysis.abc.CheckpointStore` and `cardanalysis.abc.Housekeeping` are checked if the store has all of
+    their methods, and left out otherwise. Durability is not among them, since only the store's author can tell how to
+    reopen it or to kill it.
 
     Args:
         make_store: Given a clock, makes a new and empty store that reads it, to be entered with ``async with``. It is

@@ -330,7 +330,7 @@ class Trial:
 
 def _told(event: Event) -> Usage:
     """What an event says was spent."""
-    return Usage(**event.data.get("usage", {})) if event.type == "item_status" else Usage()
+    return Usage(**event.data.get("usage", {})) if event.type in ("item_status", "checkpoint") else Usage()
 
 
 @asynccontextmanager

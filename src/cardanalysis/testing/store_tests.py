@@ -29,7 +29,8 @@ __all__ = ["StoreTests"]
 class StoreTests:
     """One test for each promise of `cardanalysis.abc.Store`; to be subclassed with a fixture ``make_store``.
 
-    The promises of `cardanalysis.abc.Housekeeping` are skipped unless the store has all of its methods.
+    The promises of `cardanalysis.abc.CheckpointStore` and `cardanalysis.abc.Housekeeping` are skipped unless the store
+    has all of their methods.
 
     Attributes:
         promise_timeout: Seconds after which a promise is taken for broken, so that a call that waits for ever is told.
