@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from .._errors import ItemNotFound, RunNotFound
 from .._models import Event, Item, Output, Run
@@ -134,15 +134,16 @@ def in_work(connection: _Connection, run: int, run_id: str) -> list[Item]:
 
 def unfinished(
     connection: _Connection, run: int, run_id: str, *, item_ids: Collection[str] | None, limit: int
-) -> Iterable[Item]:
-    """In order, the items in work, and as many of those that wait as could be claimed; or only the named ones."""
+) -> list[tuple[int, Item]]:
+    """In order, the items in work and as many of those that wait as could be claimed, or the named ones, with keys."""
     if item_ids is not None:
         found = [_item_row(connection, run, item_id) for item_id in set(item_ids)]
     else:
         working = f"SELECT * FROM items WHERE run = ? AND {IN_WORK}"  # noqa: S608 - our own words
         waiting = "SELECT * FROM items WHERE run = ? AND status = 'pending' ORDER BY position, id LIMIT ?"
         found = [*connection.execute(working, (run,)), *connection.execute(waiting, (run, limit))]
-    return sorted((rows.item_of(row, run_id) for row in found if row is not None), key=changes.order_of)
+    keyed = [(row["number"], rows.item_of(row, run_id)) for row in found if row is not None]
+    return sorted(keyed, key=lambda pair: changes.order_of(pair[1]))
 
 
 def items(
