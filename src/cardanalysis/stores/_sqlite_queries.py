@@ -175,7 +175,8 @@ def completed(connection: _Connection, item_id: str, *, kind: str, fingerprint: 
 
 def has_outputs(connection: _Connection, key: int) -> bool:
     """Whether an item has outputs."""
-    return connection.execute("SELECT 1 FROM outputs WHERE item = ? LIMIT 1", (key,)).fetchone() is not None
+    sql = "SELECT 1 FROM outputs WHERE number BETWEEN ? AND ? LIMIT 1"
+    return connection.execute(sql, rows.output_keys(key)).fetchone() is not None
 
 
 def outputs(
@@ -196,10 +197,12 @@ def outputs(
     filters = {"kind": ("outputs.kind", kind), "item_id": ("items.id", item_id)}
     wanted = " ".join(f"AND {column} = :{name}" for name, (column, value) in filters.items() if value is not None)
     sql = f"""
-        SELECT outputs.*, items.position, items.id AS item_id FROM items JOIN outputs ON outputs.item = items.number
+        SELECT items.position, items.id AS item_id, outputs.number & 16777215 AS "index", outputs.kind, outputs.data
+        FROM items CROSS JOIN outputs
+            ON outputs.number BETWEEN items.number << 24 AND (items.number << 24) + 16777215
         WHERE items.run = :run AND (items.position, items.id) >= (:position, :id)
             AND (items.position, items.id, "index") > (:position, :id, :index) {wanted}
-        ORDER BY items.position, items.id, "index" LIMIT :limit"""  # noqa: S608 - no value is in the text
+        ORDER BY items.position, items.id, outputs.number LIMIT :limit"""  # noqa: S608 - no value is in the text
     values = {"run": number(connection, run_id), "position": place[0], "id": place[1], "index": place[2]}
     values |= {"kind": kind, "item_id": item_id, "limit": _limit(limit)}
     return [rows.output_of(row) for row in connection.execute(sql, values)]

@@ -27,8 +27,8 @@ __all__ = ["Transaction", "Undone"]
 _T = TypeVar("_T")
 _Line: TypeAlias = tuple[str, str | None, float, str]
 """An event without its number: type, item, time and data."""
-_OutputRow: TypeAlias = tuple[int, int, str, str]
-"""The key of the item, the place among its outputs, the kind and the data."""
+_OutputRow: TypeAlias = tuple[int, str, str]
+"""Key, kind and data of an output."""
 
 
 class Undone(Exception):
@@ -227,7 +227,7 @@ class Transaction:
                     raise changes.misfit(run.id, f"output {index} of item {item_id!r} is missing")
                 if index == 0 and queries.has_outputs(self.connection, key):
                     raise changes.misfit(run.id, f"the outputs of item {item_id!r} are there twice")
-                self.connection.execute(_INSERT_OUTPUT, (key, index, record.kind, dumps(record.data)))
+                self.connection.execute(_INSERT_OUTPUT, (rows.output_key(key, index), record.kind, dumps(record.data)))
                 index += 1
             else:
                 sequence += 1
@@ -301,7 +301,7 @@ class Transaction:
         """
         if made:
             items = {key: change.item for key, change in made.items()}
-            new = [(key, index, kind, text) for key in made for index, (kind, text) in enumerate(outputs)]
+            new = [(rows.output_key(key, index), *output) for key in made for index, output in enumerate(outputs)]
             self._note_changes(number, made.values(), now, extra or {}, items=items, outputs=new)
 
     def _note_changes(
@@ -335,8 +335,8 @@ class Transaction:
 
     def delete_outputs(self, key: int) -> list[str]:
         """Delete the outputs of an item and return their kinds."""
-        deleted = self.connection.execute("DELETE FROM outputs WHERE item = ? RETURNING kind", (key,)).fetchall()
-        return [row["kind"] for row in deleted]
+        sql = "DELETE FROM outputs WHERE number BETWEEN ? AND ? RETURNING kind"
+        return [row["kind"] for row in self.connection.execute(sql, rows.output_keys(key)).fetchall()]
 
 
 def _item_row(number: int, item: Item) -> tuple[Any, ...]:
@@ -364,7 +364,7 @@ _COUNT = """
     INSERT INTO counters (run, name, value) VALUES (?, ?, ?)
     ON CONFLICT (run, name) DO UPDATE SET value = value + excluded.value"""
 
-_INSERT_OUTPUT = "INSERT INTO outputs VALUES (?, ?, ?, ?)"
+_INSERT_OUTPUT = "INSERT INTO outputs VALUES (?, ?, ?)"
 _INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)"
 _NAMES = ("run", *rows.ITEM_IDENTITY, *rows.ITEM_STATE)
 _INSERT_ITEM = f"INSERT INTO items ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"  # noqa: S608
