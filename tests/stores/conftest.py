@@ -1,4 +1,4 @@
-"""Tests of stores share the modules `store_calls` and `store_model`, which are not tests."""
+"""Tests of stores share the modules `batches`, `store_calls` and `store_model`, which are not tests."""
 
 from __future__ import annotations
 

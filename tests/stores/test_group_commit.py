@@ -97,7 +97,9 @@ async def test_writes_that_come_during_a_commit_share_the_next(ledger: Ledger, w
     """The first leads alone; all that queue up meanwhile are one batch, in the order in which they came."""
     ledger.gate.clear()
     async with anyio.create_task_group() as tasks:
-        for name in "abcd":
+        tasks.start_soon(writes.run, writing("a"))
+        await anyio.to_thread.run_sync(ledger.entered.wait)
+        for name in "bcd":
             tasks.start_soon(writes.run, writing(name))
             await anyio.wait_all_tasks_blocked()
         ledger.gate.set()

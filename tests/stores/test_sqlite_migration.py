@@ -17,14 +17,19 @@ from cardanalysis import ItemStatus, SQLiteStore, StoreError, Usage, to_dict
 from cardanalysis.stores import _sqlite_schema
 
 DATA = Path(__file__).with_name("data")
-OLD = DATA / "store_1.db"
+VERSIONS = range(1, _sqlite_schema.SCHEMA_VERSION)
 HELD = json.loads((DATA / "store_1.json").read_text(encoding="utf-8"))
-"""What version 1 of the schema held, as the code of that time read it."""
+"""What the stores of all versions hold, as the code of version 1 read it."""
 
 
-@pytest.fixture
-def old(tmp_path: Path) -> Path:
-    return Path(shutil.copy(OLD, tmp_path / "cards.db"))
+def copy_of(version: int, folder: Path) -> Path:
+    """A store as that version of the schema left it."""
+    return Path(shutil.copy(DATA / f"store_{version}.db", folder / "cards.db"))
+
+
+@pytest.fixture(params=VERSIONS)
+def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return copy_of(request.param, tmp_path)
 
 
 def schema(path: Path) -> list[tuple[str, ...]]:
@@ -73,6 +78,16 @@ async def test_work_on_an_old_store_goes_on(old: Path) -> None:
         assert [event.sequence for event in await store.events("first")] == list(range(1, run.last_event + 1))
 
 
+@pytest.mark.anyio
+async def test_what_is_deleted_from_an_old_store_takes_its_outputs_along(old: Path) -> None:
+    """A run of an old store is deleted with all that belongs to it, and the other one keeps what it has."""
+    async with SQLiteStore(old) as store:
+        await store.delete_run("second")
+        assert await read(store, "first") == HELD["first"]
+    with closing(sqlite3.connect(old)) as connection:
+        assert connection.execute("SELECT count(*) FROM outputs").fetchone() == (len(HELD["first"]["outputs"]),)
+
+
 def test_an_old_store_becomes_like_a_new_one(old: Path, tmp_path: Path) -> None:
     """After the migration tables and indexes are those of a new store, and every reference leads somewhere."""
     new = tmp_path / "new.db"
@@ -85,14 +100,21 @@ def test_an_old_store_becomes_like_a_new_one(old: Path, tmp_path: Path) -> None:
         assert connection.execute("PRAGMA user_version").fetchone() == (_sqlite_schema.SCHEMA_VERSION,)
 
 
-def statements() -> Iterator[int]:
-    script = (Path(_sqlite_schema.__file__).parent / "sql" / "sqlite_2.sql").read_text(encoding="utf-8")
-    return iter(range(0, len(script.split(";\n")), 5))
+def places() -> Iterator[tuple[int, int]]:
+    """From which version, and at which of its statements, a migration fails; 0 for nowhere."""
+    for version in VERSIONS:
+        folder = Path(_sqlite_schema.__file__).parent / "sql"
+        scripts = [folder / f"sqlite_{step}.sql" for step in range(version + 1, _sqlite_schema.SCHEMA_VERSION + 1)]
+        count = sum(len(script.read_text(encoding="utf-8").split(";\n")) for script in scripts)
+        yield from ((version, place) for place in range(0, count, 5 if count > 10 else 1))
 
 
-@pytest.mark.parametrize("fails_at", list(statements()))
-def test_a_migration_that_fails_changes_nothing(old: Path, fails_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("version", "fails_at"), list(places()))
+def test_a_migration_that_fails_changes_nothing(
+    tmp_path: Path, version: int, fails_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Wherever it fails, the old store is as it was, and the next try brings it up to date."""
+    old = copy_of(version, tmp_path)
     before = schema(old)
     connect = sqlite3.connect
 

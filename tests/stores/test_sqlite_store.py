@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import batches
 import pytest
 from attrs import evolve
 
@@ -27,7 +28,6 @@ from cardanalysis.testing._store_promises_trial import (
     ManualClock,
     Trial,
     all_at_once,
-    at_once,
     cards,
     repeated,
     titles,
@@ -72,28 +72,8 @@ def integrity(path: Path) -> str:
 
 
 async def in_one_batch(t: Trial, *calls: Callable[[], Any]) -> list[Any]:
-    """Make calls while the store is busy, so that all are committed together."""
     assert isinstance(t.store, SQLiteStore)
-    entered, gate = threading.Event(), threading.Event()
-    results: list[Any] = []
-
-    def wait(_: sqlite3.Connection) -> None:
-        entered.set()
-        assert gate.wait(30)
-
-    async def call_all() -> None:
-        results.extend(await at_once(*calls))
-
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(t.store._writes.run, wait)
-            await anyio.to_thread.run_sync(entered.wait, 30)
-            tasks.start_soon(call_all)
-            await anyio.wait_all_tasks_blocked()
-            gate.set()
-    finally:
-        gate.set()
-    return results
+    return await batches.in_one_batch(t.store, *calls)
 
 
 @pytest.mark.anyio

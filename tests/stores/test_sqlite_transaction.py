@@ -59,7 +59,7 @@ def log(transaction: Transaction, run_id: str = "run") -> int:
 
 def add(transaction: Transaction, *item_ids: str) -> None:
     new = [NewItem(id=item_id, name=item_id, position=0) for item_id in item_ids]
-    transaction.apply(transaction.number("run"), [changes.add("run", each, now=NOW) for each in new], NOW)
+    transaction.add(transaction.number("run"), [changes.add("run", each, now=NOW) for each in new], NOW)
 
 
 def fail(transaction: Transaction) -> None:

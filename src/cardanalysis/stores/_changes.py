@@ -7,7 +7,6 @@ the changed item, its event, the counters and the usage in one transaction.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -154,7 +153,7 @@ def complete(
 ) -> Change | None:
     """An item with its result, or None if that claim's outcome is recorded already."""
     status = ItemStatus.COMPLETED if error is None else ItemStatus.PARTIAL
-    counts = dict(Counter(output.kind for output in outputs))
+    counts = output_tally((), (output.kind for output in outputs))
     return _finish(
         item, status, token=token, usage=usage, error=error, data={**(data or {}), "outputs": counts}, now=now
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import random
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from copy import copy
 from functools import partial
@@ -132,6 +133,7 @@ class GroupCommit(Generic[_C]):
         self._patience_seconds = patience_seconds
         self._newest: _Batch[_C] | None = None
         self._one_thread = CapacityLimiter(1)
+        self._joining = threading.Lock()
 
     async def run(self, work: Callable[[_C], _T]) -> _T:
         """Have `work` done and committed.
@@ -163,9 +165,10 @@ class GroupCommit(Generic[_C]):
     def _join(self, write: Write[_C]) -> _Batch[_C]:
         """Put a call into the batch that is forming, or into a new one."""
         newest = self._newest
-        if newest is not None and newest.open and len(newest.writes) < _MOST:
-            newest.writes.append(write)
-            return newest
+        with self._joining:
+            if newest is not None and newest.open and len(newest.writes) < _MOST:
+                newest.writes.append(write)
+                return newest
         self._newest = _Batch([write], None if newest is None or newest.done else newest)
         return self._newest
 
@@ -191,8 +194,8 @@ class GroupCommit(Generic[_C]):
         """Have a batch committed by a worker thread; while another process holds the lock, again and again."""
         give_up_at = anyio.current_time() + self._patience_seconds
         while True:
-            batch.open, batch.running = False, True
-            batch.locked, came = await in_thread(partial(self._commit, batch.writes), self._one_thread)
+            batch.running = True
+            batch.locked, came = await in_thread(partial(self._close_and_commit, batch), self._one_thread)
             batch.running = False
             if came is not None:
                 interrupt = _Interrupt(came, comes_again=False)
@@ -203,6 +206,13 @@ class GroupCommit(Generic[_C]):
             interrupt = interrupt or await _caught(partial(anyio.sleep, random.uniform(*_PAUSE_SECONDS)))  # noqa: S311
             if interrupt is not None:
                 return interrupt
+
+    def _close_and_commit(self, batch: _Batch[_C]) -> Exception | None:
+        # Only now, in the thread: on the way here the event loop has let those go on who were just waiting for the
+        # batch before, and they have come with their next calls.
+        with self._joining:
+            batch.open = False
+        return self._commit(batch.writes)
 
 
 class _Interrupt(NamedTuple):

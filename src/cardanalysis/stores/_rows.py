@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
 
+from .._errors import StoreError
 from .._models import Event, Item, ItemError, Output, Run, Usage
 from .._status import ItemStatus, RunStatus
 from . import _changes as changes
@@ -23,6 +24,8 @@ __all__ = [
     "item_identity",
     "item_of",
     "item_state",
+    "output_key",
+    "output_keys",
     "output_of",
     "run_of",
     "run_row",
@@ -189,6 +192,25 @@ def item_of(row: Row, run_id: str) -> Item:
         started_at=None if started is None else at(started),
         finished_at=None if finished is None else at(finished),
     )
+
+
+def output_key(item: int, index: int) -> int:
+    """The key of an output by its item's key and its place, as the schema has it.
+
+    Raises:
+        StoreError: The item has more outputs than there are keys.
+    """
+    if index > _LAST_INDEX:
+        raise StoreError(f"An item can have {_LAST_INDEX + 1:,} outputs at most.", code="too_big")
+    return (item << 24) + index
+
+
+def output_keys(item: int) -> tuple[int, int]:
+    """Between which keys, both included, the outputs of an item are."""
+    return output_key(item, 0), output_key(item, _LAST_INDEX)
+
+
+_LAST_INDEX = 0xFFFFFF
 
 
 def output_of(row: Row) -> Output:

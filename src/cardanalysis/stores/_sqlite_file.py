@@ -17,9 +17,10 @@ from typing import Final
 from .._errors import CommitUnknown, ConfigurationError, StoreError
 from ._group_commit import Write, fail
 from ._sqlite_errors import explain, is_locked, name_of
+from ._sqlite_known import Known
 from ._sqlite_place import IN_MEMORY, SQLitePlace
 from ._sqlite_schema import prepare
-from ._sqlite_transaction import Transaction
+from ._sqlite_transaction import Transaction, Undone
 
 __all__ = ["SQLiteFile"]
 
@@ -33,10 +34,6 @@ _LOG_BYTES: Final = 67_108_864
 """How large the log becomes before it is written back whatever its rows, and what it then keeps of the disk."""
 _INHERITED: Final[list[sqlite3.Connection]] = []
 """Connections that came with a fork. They are kept, since closing them here would drop what the parent holds."""
-
-
-class _Undone(Exception):
-    """The whole batch was undone before its commit, because of one of its writes."""
 
 
 class SQLiteFile:
@@ -62,6 +59,7 @@ class SQLiteFile:
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self._process = 0
+        self._known = Known()
         self._writing = threading.RLock()
         self._reading = threading.RLock()
 
@@ -85,6 +83,7 @@ class SQLiteFile:
                     "The store is open already. Enter it once and hand it on, or make another one.", code="store_open"
                 )
             self._place.check_local()
+            self._known = Known()  # others may have written since it was open before
             self._writer = self._connect(self._set_up_writer)
             self._rows_written_back = self._writer.total_changes
             try:
@@ -241,7 +240,7 @@ class SQLiteFile:
             raise
         try:
             self._write(connection, batch)
-        except _Undone as undone:
+        except Undone as undone:
             if len(batch) == 1:
                 fail(batch, self._told(undone.__cause__ or undone))
                 return None
@@ -276,38 +275,24 @@ class SQLiteFile:
 
     def _write(self, connection: sqlite3.Connection, batch: Sequence[Write[Transaction]]) -> None:
         try:
-            transaction = Transaction(connection)
-            attempt = self._attempt_one if len(batch) == 1 else self._attempt
+            self._known.look_at(connection.execute("PRAGMA data_version").fetchone()[0])
+            transaction = Transaction(connection, self._known)
             for write in batch:
-                attempt(transaction, write)
-            try:
-                transaction.flush()
-            except Exception as error:  # what one of them noted cannot be written
-                raise _Undone from error
+                try:
+                    write.result = transaction.do(write.work)
+                except Undone:
+                    raise
+                except Exception as error:
+                    if len(batch) == 1:
+                        raise Undone from error
+                    write.error = self._told(error)
+            transaction.flush()
             self._commit(connection)
         except BaseException:
+            self._known.forget()
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-
-    def _attempt_one(self, transaction: Transaction, write: Write[Transaction]) -> None:
-        try:
-            write.result = write.work(transaction)
-        except Exception as error:
-            raise _Undone from error
-
-    def _attempt(self, transaction: Transaction, write: Write[Transaction]) -> None:
-        connection, mark = transaction.connection, transaction.mark()
-        connection.execute("SAVEPOINT write")
-        try:
-            write.result = write.work(transaction)
-        except Exception as error:
-            if not connection.in_transaction:  # a full disk or an I/O error
-                raise _Undone from error
-            write.error = self._told(error)
-            transaction.forget(mark)
-            connection.execute("ROLLBACK TO write")
-        connection.execute("RELEASE write")
 
     def _commit(self, connection: sqlite3.Connection) -> None:
         try:
@@ -316,7 +301,7 @@ class SQLiteFile:
             # When the sync fails, the transaction is in the log all the same, and a crash may bring it back.
             if name_of(error).startswith("SQLITE_IOERR"):
                 raise CommitUnknown(Path(self.path).name, name_of(error)) from error
-            raise _Undone from error
+            raise Undone from error
 
     def _keep_log_short(self) -> None:
         """Write the log back into the database after so many rows, so that it is begun anew.

@@ -83,7 +83,7 @@ class SQLitePlace:
         if self._path == IN_MEMORY:
             return None, 0
         try:
-            stat = Path(self._path).stat()
+            stat = os.stat(self._path)  # noqa: PTH116 - for every commit
         except OSError:
             return (0, 0), 0
         return (stat.st_dev, stat.st_ino), stat.st_size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from .._errors import ItemNotFound, RunNotFound
 from .._models import Event, Item, Output, Run
@@ -134,15 +134,16 @@ def in_work(connection: _Connection, run: int, run_id: str) -> list[Item]:
 
 def unfinished(
     connection: _Connection, run: int, run_id: str, *, item_ids: Collection[str] | None, limit: int
-) -> Iterable[Item]:
-    """In order, the items in work, and as many of those that wait as could be claimed; or only the named ones."""
+) -> list[tuple[int, Item]]:
+    """In order, the items in work and as many of those that wait as could be claimed, or the named ones, with keys."""
     if item_ids is not None:
         found = [_item_row(connection, run, item_id) for item_id in set(item_ids)]
     else:
         working = f"SELECT * FROM items WHERE run = ? AND {IN_WORK}"  # noqa: S608 - our own words
         waiting = "SELECT * FROM items WHERE run = ? AND status = 'pending' ORDER BY position, id LIMIT ?"
         found = [*connection.execute(working, (run,)), *connection.execute(waiting, (run, limit))]
-    return sorted((rows.item_of(row, run_id) for row in found if row is not None), key=changes.order_of)
+    keyed = [(row["number"], rows.item_of(row, run_id)) for row in found if row is not None]
+    return sorted(keyed, key=lambda pair: changes.order_of(pair[1]))
 
 
 def items(
@@ -174,7 +175,8 @@ def completed(connection: _Connection, item_id: str, *, kind: str, fingerprint: 
 
 def has_outputs(connection: _Connection, key: int) -> bool:
     """Whether an item has outputs."""
-    return connection.execute("SELECT 1 FROM outputs WHERE item = ? LIMIT 1", (key,)).fetchone() is not None
+    sql = "SELECT 1 FROM outputs WHERE number BETWEEN ? AND ? LIMIT 1"
+    return connection.execute(sql, rows.output_keys(key)).fetchone() is not None
 
 
 def outputs(
@@ -195,10 +197,12 @@ def outputs(
     filters = {"kind": ("outputs.kind", kind), "item_id": ("items.id", item_id)}
     wanted = " ".join(f"AND {column} = :{name}" for name, (column, value) in filters.items() if value is not None)
     sql = f"""
-        SELECT outputs.*, items.position, items.id AS item_id FROM items JOIN outputs ON outputs.item = items.number
+        SELECT items.position, items.id AS item_id, outputs.number & 16777215 AS "index", outputs.kind, outputs.data
+        FROM items CROSS JOIN outputs
+            ON outputs.number BETWEEN items.number << 24 AND (items.number << 24) + 16777215
         WHERE items.run = :run AND (items.position, items.id) >= (:position, :id)
             AND (items.position, items.id, "index") > (:position, :id, :index) {wanted}
-        ORDER BY items.position, items.id, "index" LIMIT :limit"""  # noqa: S608 - no value is in the text
+        ORDER BY items.position, items.id, outputs.number LIMIT :limit"""  # noqa: S608 - no value is in the text
     values = {"run": number(connection, run_id), "position": place[0], "id": place[1], "index": place[2]}
     values |= {"kind": kind, "item_id": item_id, "limit": _limit(limit)}
     return [rows.output_of(row) for row in connection.execute(sql, values)]

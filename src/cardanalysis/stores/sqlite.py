@@ -180,7 +180,7 @@ class SQLiteStore:
                     transaction.set_position(number, new.id, new.position)
                     transaction.note(number)
                 known[new.id] = evolve(item, position=new.position)
-            transaction.apply(number, [evolve(change, item=known[change.item.id]) for change in made], now)
+            transaction.add(number, [evolve(change, item=known[change.item.id]) for change in made], now)
             return [known[new.id] for new in items]
 
         return await self._write(work)
@@ -207,17 +207,17 @@ class SQLiteStore:
 
         def work(transaction: Transaction) -> list[Item]:
             now, number = self._clock(), transaction.number(run_id)
-            made: list[changes.Change] = []
+            made: dict[int, changes.Change] = {}
             candidates = queries.unfinished(transaction.connection, number, run_id, item_ids=item_ids, limit=limit)
-            for item in candidates:
+            for key, item in candidates:
                 if len(made) == limit:
                     break
                 if changes.is_claimable(item, now=now):
-                    made.append(changes.claim(item, owner, lease_seconds=lease_seconds, now=now))
+                    made[key] = changes.claim(item, owner, lease_seconds=lease_seconds, now=now)
             if made:
-                transaction.apply(number, made, now)
+                transaction.change(number, made, now)
                 transaction.beat(number, now)
-            return [change.item for change in made]
+            return [change.item for change in made.values()]
 
         return await self._write(work)
 
@@ -262,15 +262,14 @@ class SQLiteStore:
 
         def work(transaction: Transaction) -> Item:
             now, number = self._clock(), transaction.number(run_id)
-            key, item = queries.item(transaction.connection, number, run_id, item_id)
+            key, item = transaction.item(number, run_id, item_id)
             change = changes.complete(item, token=token, outputs=outputs, usage=usage, error=error, data=data, now=now)
             if change is None:
                 return item
             # The first attempt finds nothing of an earlier one.
             old = transaction.delete_outputs(key) if item.token > 1 else ()
-            transaction.insert_outputs([(key, index, kind, text) for index, (kind, text) in enumerate(texts)])
             extra = changes.output_tally(old, (kind for kind, _ in texts))
-            transaction.apply(number, [change], now, extra=extra)
+            transaction.change(number, {key: change}, now, extra=extra, outputs=texts)
             return change.item
 
         return await self._write(work)
@@ -280,12 +279,12 @@ class SQLiteStore:
 
         def work(transaction: Transaction) -> Item:
             now, number = self._clock(), transaction.number(run_id)
-            key, item = queries.item(transaction.connection, number, run_id, item_id)
+            key, item = transaction.item(number, run_id, item_id)
             keeps = item.token > 1 and queries.has_outputs(transaction.connection, key)
             change = changes.fail(item, token=token, error=error, usage=usage, keeps_outputs=keeps, now=now)
             if change is None:
                 return item
-            transaction.apply(number, [change], now)
+            transaction.change(number, {key: change}, now)
             return change.item
 
         return await self._write(work)
@@ -293,8 +292,9 @@ class SQLiteStore:
     async def _change_item(self, run_id: str, item_id: str, decide: Callable[[Item, float], changes.Change]) -> Item:
         def work(transaction: Transaction) -> Item:
             now, number = self._clock(), transaction.number(run_id)
-            change = decide(queries.item(transaction.connection, number, run_id, item_id)[1], now)
-            transaction.apply(number, [change], now)
+            key, item = transaction.item(number, run_id, item_id)
+            change = decide(item, now)
+            transaction.change(number, {key: change}, now)
             return change.item
 
         return await self._write(work)
