@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import BinaryIO
 
 from .._errors import DocumentError
-from . import _delimited, _docx, _images, _markdown, _pdf, _plain, _pptx, _xlsx
+from . import _delimited, _docx, _html, _images, _mail, _markdown, _pdf, _plain, _pptx, _xlsx
 from ._formats import Format
 from ._types import HEAD, Content, content_of, is_zip
 
@@ -20,6 +20,8 @@ FORMATS: tuple[Format, ...] = (
     _pptx.FORMAT,
     _xlsx.FORMAT,
     _pdf.FORMAT,
+    _html.FORMAT,
+    _mail.FORMAT,
     *_images.FORMATS,
 )
 
