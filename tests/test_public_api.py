@@ -267,7 +267,7 @@ HOUSEKEEPING = {
         (abc.CheckpointStore, CHECKPOINTS, set[str]()),
         (abc.Housekeeping, HOUSEKEEPING, set[str]()),
         (MemoryStore, STORE | CHECKPOINTS | HOUSEKEEPING, set[str]()),
-        (SQLiteStore, STORE | HOUSEKEEPING, {"backup", "vacuum"}),
+        (SQLiteStore, STORE | CHECKPOINTS | HOUSEKEEPING, {"backup", "vacuum"}),
     ],
 )
 def test_a_store_has_exactly_these_verbs(store: type[Any], verbs: dict[str, str], more: set[str]) -> None:

@@ -172,7 +172,7 @@ def test_a_damaged_store_is_told(path: Path) -> None:
     anyio.run(partial(make_run, path, x="y" * 50_000))
     with path.open("r+b") as file:
         file.seek(4096)
-        file.write(b"\xee" * 4096 * 8)
+        file.write(b"\xee" * 4096 * 12)
     error = refusal(path)
     assert error.code == "corrupt"
     assert "copy" in str(error)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection
+from typing import Any
 
 from .._errors import ItemNotFound, RunNotFound
 from .._models import Event, Item, Output, Run
 from .._status import ItemStatus, RunStatus
 from . import _changes as changes
 from . import _rows as rows
+from ._json import loads
 
 __all__ = [
     "IN_WORK",
@@ -171,6 +173,12 @@ def completed(connection: _Connection, item_id: str, *, kind: str, fingerprint: 
         ORDER BY items.finished_at DESC, runs.number DESC LIMIT 1"""
     row = connection.execute(sql, (item_id, kind, fingerprint)).fetchone()
     return None if row is None else rows.item_of(row, row["run_id"])
+
+
+def checkpoints(connection: sqlite3.Connection, key: int) -> dict[str, Any]:
+    """What is kept of an item by the names of its checkpoints, the first one first."""
+    found = connection.execute("SELECT key, data FROM checkpoints WHERE item = ? ORDER BY rowid", (key,))
+    return {row["key"]: loads(row["data"]) for row in found.fetchall()}
 
 
 def has_outputs(connection: _Connection, key: int) -> bool:

@@ -16,7 +16,7 @@ __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "prepare"]
 
 APPLICATION_ID: Final = 0x63617264
 """``card`` in ASCII; it marks a file as ours."""
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """Each version has a script ``sql/sqlite_N.sql`` that makes it of the one before."""
 
 

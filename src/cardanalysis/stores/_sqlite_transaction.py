@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from attrs import evolve
 
 from .._models import Event, Item, Output, Run
+from .._status import ItemStatus
 from . import _changes as changes
 from . import _rows as rows
 from . import _sqlite_queries as queries
@@ -139,6 +140,8 @@ class Transaction:
         items = {key: item for note in self._notes for key, item in note.items.items()}  # each as it was left
         self._connection.executemany(_UPDATE_ITEM, [(*rows.item_state(item), key) for key, item in items.items()])
         self._connection.executemany(_INSERT_OUTPUT, [row for note in self._notes for row in note.outputs])
+        completed = [(key,) for key, item in items.items() if item.status is ItemStatus.COMPLETED]
+        self._connection.executemany("DELETE FROM checkpoints WHERE item = ?", completed)
 
     def _write(self, number: int, total: _Note) -> None:
         values = (total.version, len(total.lines), *total.usage, number)
@@ -332,6 +335,11 @@ class Transaction:
         for item_id in held:
             self._known.items.pop((number, item_id), None)
         return held
+
+    def save_checkpoint(self, key: int, name: str, data: str) -> bool:
+        """Keep a checkpoint of an item, unless there is one of that name; return whether it is new."""
+        sql = "INSERT INTO checkpoints VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+        return self.connection.execute(sql, (key, name, data)).rowcount == 1
 
     def delete_outputs(self, key: int) -> list[str]:
         """Delete the outputs of an item and return their kinds."""

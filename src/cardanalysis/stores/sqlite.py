@@ -299,6 +299,33 @@ class SQLiteStore:
 
         return await self._write(work)
 
+    async def save_checkpoint(
+        self, run_id: str, item_id: str, *, token: int, key: str, data: Mapping[str, Any], usage: Usage
+    ) -> Item:
+        """See `cardanalysis.abc.CheckpointStore.save_checkpoint`."""
+        changes.check_text(key, "key")
+        text = dumps(data)
+
+        def work(transaction: Transaction) -> Item:
+            now, number = self._clock(), transaction.number(run_id)
+            place, item = transaction.item(number, run_id, item_id)
+            change = changes.checkpoint(item, token=token, key=key, usage=usage)
+            if not transaction.save_checkpoint(place, key, text):
+                return item
+            transaction.change(number, {place: change}, now)
+            return change.item
+
+        return await self._write(work)
+
+    async def checkpoints(self, run_id: str, item_id: str) -> dict[str, Mapping[str, Any]]:
+        """See `cardanalysis.abc.CheckpointStore.checkpoints`."""
+
+        def read(connection: sqlite3.Connection) -> dict[str, Mapping[str, Any]]:
+            place, _ = queries.item(connection, queries.number(connection, run_id), run_id, item_id)
+            return queries.checkpoints(connection, place)
+
+        return await self._read(read)
+
     # -- what is kept --------------------------------------------------------------------------------------------
 
     async def items(

@@ -13,7 +13,7 @@ from .._arguments import checkpoint_store
 from .._errors import InvalidValue, ItemNotFound, LeaseLost, RunNotFound, StoreError
 from .._models import Item, Usage
 from .._status import ItemStatus
-from ..abc import CheckpointStore, Housekeeping
+from ..abc import CheckpointStore
 from ._store_promises_trial import (
     CANCELLED_AFTER,
     LEASE_SECONDS,
@@ -184,17 +184,3 @@ async def a_cancelled_checkpoint_is_kept_or_not(make_store: StoreMaker) -> None:
             saved = await d.trial.item()
             equal(saved.usage, sum((USAGE for _ in kept), Usage()), "The usage of what is kept")
         check(saved.version == item.version + len(kept), "The version must rise with each checkpoint.")
-
-
-@PROMISES.add
-async def a_deleted_run_leaves_no_checkpoints(make_store: StoreMaker) -> None:
-    """A run that is made anew under the id of a deleted one has nothing of it."""
-    async with desk(make_store) as d:
-        store = d.trial.store
-        if not isinstance(store, Housekeeping):
-            raise NotOffered("The store is no cardanalysis.abc.Housekeeping.")
-        await d.trial.release(await d.save(await d.trial.take()))
-        await store.delete_run(d.trial.run_id)
-        await d.trial.create()
-        await d.trial.add("a")
-        equal(await d.kept(), {}, "What is kept")

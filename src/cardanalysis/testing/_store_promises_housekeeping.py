@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from attrs import evolve
 
-from .._arguments import check_housekeeping
+from .._arguments import check_housekeeping, checkpoint_store
 from .._errors import ConfigurationError, InvalidValue, ItemNotFound, RunNotFound, StoreError
 from .._models import Event, Item, Output, Run
 from .._status import ItemStatus, RunStatus
@@ -469,3 +469,18 @@ async def _is_there(t: Trial) -> bool:
 async def _is_whole_or_gone(t: Trial, wanted: Snapshot, what: str) -> None:
     if await _is_there(t):
         equal((await t.snapshot()).anonymous(), wanted.anonymous(), f"{what} that happened")
+
+
+@PROMISES.add
+async def a_deleted_run_leaves_no_checkpoints(make_store: StoreMaker) -> None:
+    """A run that is made anew under the id of a deleted one has nothing of it."""
+    async with house(make_store, "a") as (t, keeper):
+        desk = checkpoint_store(t.store)
+        if desk is None:
+            raise NotOffered("The store is no cardanalysis.abc.CheckpointStore.")
+        item = await t.take()
+        await t.release(await desk.save_checkpoint(t.run_id, "a", token=item.token, key="1", data={}, usage=USAGE))
+        await keeper.delete_run(t.run_id)
+        await t.create()
+        await t.add("a")
+        equal(await desk.checkpoints(t.run_id, "a"), {}, "What is kept")
