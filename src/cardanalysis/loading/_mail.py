@@ -124,7 +124,8 @@ class _MailReader:
             except (DocumentError, ModuleNotFoundError) as error:
                 if only:
                     raise
-                return Parsed(text="", blocks=[], notes=(_unread_html(error),))
+                self._note(_unread_html(error))
+                return Parsed(text="", blocks=[])
         for number, paragraph in enumerate(_paragraphs(decoded.text), start=1):
             writer.add(BlockKind.PARAGRAPH, paragraph, paragraph=number)
         return writer.parsed(decoded.notes)

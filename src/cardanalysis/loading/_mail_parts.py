@@ -54,7 +54,7 @@ def _decoded(value: str) -> str:
         return value
     if len(pieces) == 1 and isinstance(pieces[0][0], str):
         return value
-    return "".join(
+    text = "".join(
         piece
         if isinstance(piece, str)
         else _text(piece, charset).text
@@ -62,6 +62,7 @@ def _decoded(value: str) -> str:
         else piece.decode("raw-unicode-escape")
         for piece, charset in pieces
     )
+    return text if text.strip() else value
 
 
 def _as_sent(value: str) -> bytes:
@@ -75,13 +76,23 @@ def _as_sent(value: str) -> bytes:
 def name_of(part: Part, number: int) -> str:
     """What an attachment is called: its file's name without a folder, or its number."""
     try:
-        told = part.get_filename() or ""
+        told = _declaring(part).get_filename() or ""
     except (LookupError, ValueError, TypeError):
         told = ""
     told = _NOT_IN_NAMES.sub("", _decoded(_FOLD.sub(" ", told))).replace("\\", "/").rpartition("/")[2].strip()
     if told in ("", ".", ".."):
         return f"attachment {number}{_ENDINGS.get(part.get_content_type(), '')}"
     return told if len(told) <= _MOST_OF_A_NAME else told[-_MOST_OF_A_NAME:]
+
+
+def _declaring(part: Part) -> Part:
+    """A part with the headers that name its file; the standard library spoils names with bytes beyond ASCII."""
+    declaring = Part()
+    for name in ("Content-Disposition", "Content-Type"):
+        value = next((str(value) for each, value in part.raw_items() if each.lower() == name.lower()), None)
+        if value is not None:
+            declaring[name] = _text(_as_sent(value), None).text
+    return declaring
 
 
 def content_of_part(part: Part) -> bytes:
