@@ -427,8 +427,8 @@ def test_unfinished_markup_ends_in_time(start: str, page: str) -> None:
 
 TAGS = """
 <p> </p> <div> </div> <b> </b> <ul> <ol> <li> </li> </ul> <table> <caption> <thead> <tr> <td> <th> </td> </tr> </table>
-<h1> </h1> <br> <pre> </pre> <select> <option> <textarea> <title> <hidden <span> <img> <svg> <template> <del> </del> <dl>
-<dd> <details> <sup> <q> </q> <input> & word 10
+<h1> </h1> <br> <pre> </pre> <select> <option> <textarea> <title> <hidden <span> <img> <svg> <template> <del> </del>
+<dl> <dd> <details> <sup> <q> </q> <input> & word 10
 """
 WITH_ATTRIBUTES = ["<p hidden>", "<td colspan=3 rowspan=2>", "<tr hidden>", "<td hidden>", "<img alt=x>", " ", "\n"]
 PIECES = st.lists(st.sampled_from([*TAGS.split(), *WITH_ATTRIBUTES]), max_size=40)
