@@ -103,7 +103,7 @@ def _by_signature(head: bytes) -> Content | None:
     for signature, content in _SIGNATURES:
         if head.startswith(signature):
             return content
-    if b"%PDF-" in head[:1024]:  # where readers look for it, though the standard wants it first
+    if b"%PDF-" in head[:1024] and not _is_mail(head):  # where readers look for it, though the standard wants it first
         return Content("application/pdf", "a PDF file")
     if head.startswith(b"RIFF"):
         return _RIFF.get(head[8:12], _RECORDING)
