@@ -98,7 +98,7 @@ async def test_writes_that_come_during_a_commit_share_the_next(ledger: Ledger, w
     ledger.gate.clear()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(writes.run, writing("a"))
-        await anyio.to_thread.run_sync(ledger.entered.wait)
+        await anyio.to_thread.run_sync(ledger.entered.wait, 30)
         for name in "bcd":
             tasks.start_soon(writes.run, writing(name))
             await anyio.wait_all_tasks_blocked()
@@ -195,7 +195,7 @@ async def test_a_queued_write_outlasts_its_cancelled_callers(ledger: Ledger, wri
         with anyio.CancelScope() as scope:
             async with anyio.create_task_group() as cancelled:
                 cancelled.start_soon(write, "a")
-                await anyio.wait_all_tasks_blocked()
+                await anyio.to_thread.run_sync(ledger.entered.wait, 30)
                 cancelled.start_soon(write, "b")
                 await anyio.wait_all_tasks_blocked()
                 others.start_soon(write, "c")
@@ -256,7 +256,7 @@ def test_ctrl_c_in_trio_leaves_nobody_waiting(ledger: Ledger) -> None:
         with trio.fail_after(30):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(writes.run, writing("a"))
-                await trio.testing.wait_all_tasks_blocked()
+                await trio.to_thread.run_sync(ledger.entered.wait, 30)
                 nursery.start_soon(interrupt)
                 with pytest.raises(KeyboardInterrupt):
                     await writes.run(writing("b"))
