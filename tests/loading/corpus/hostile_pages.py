@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Sequence
 from random import Random
 
+from .archives import member
 from .hostile import read, refused
 from .office_files import deck
 from .page_files import pages, picture
@@ -67,9 +68,11 @@ def empty() -> bytes:
 @refused("flate_bomb.pdf", "too_large", "memory")
 def flate_bomb() -> bytes:
     """1 GB of blanks in the contents of a page, packed twice."""
-    packer = zlib.compressobj(9)
-    piece = b" " * (1 << 20)
-    packed = zlib.compress(b"".join(packer.compress(piece) for _ in range(1024)) + packer.flush(), 9)
+    bomb = member("", (b" " * (1 << 20), 1024))
+    checksum = 1
+    for _ in range(1024):
+        checksum = zlib.adler32(b" " * (1 << 20), checksum)
+    packed = zlib.compress(b"\x78\xda" + bomb.packed + struct.pack(">L", checksum), 9)
     return pdf([_CATALOG, _PAGES, _page(), _stream(packed, b"/Filter[/FlateDecode/FlateDecode]"), _FONT])
 
 

@@ -19,6 +19,8 @@ def repacked(
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(done, "w", zipfile.ZIP_DEFLATED) as new:
         for name in old.namelist():
             content = (replace or {}).get(name, bytes)(old.read(name))
+            if name.endswith(".xlsx"):  # the data of a chart
+                content = repacked(content)
             if name == "docProps/core.xml":
                 content = re.sub(rb">\d{4}-\d\d-\d\dT[^<]*<", b">2024-01-31T12:00:00Z<", content)
             new.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)

@@ -51,6 +51,16 @@ def report() -> Good:
     return Good(name="report.pdf", data=file.getvalue(), facts=tuple(facts))
 
 
+def flowing(texts: Sequence[str]) -> bytes:
+    """A PDF file of these paragraphs, which wrap, on as many pages as they need."""
+    from reportlab.lib.styles import getSampleStyleSheet
+    from reportlab.platypus import Paragraph, SimpleDocTemplate, Spacer
+
+    file, style = io.BytesIO(), getSampleStyleSheet()["Normal"]
+    SimpleDocTemplate(file, invariant=True).build([e for text in texts for e in (Paragraph(text, style), Spacer(1, 8))])
+    return file.getvalue()
+
+
 def columns() -> Good:
     """Two columns: the left one is read before the right one."""
     from reportlab.lib.pagesizes import A4

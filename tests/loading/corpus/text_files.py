@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from email.message import EmailMessage
 from email.policy import SMTP
 
@@ -116,3 +117,10 @@ def html_mail() -> Good:
             part.set_boundary(f"part-{number}")
     facts = [Fact("Re: Order portal"), *facts_of(STATEMENTS[:3])]
     return Good(name="html.eml", data=mail.as_bytes(), facts=tuple(facts))
+
+
+def mail_of(texts: Sequence[str]) -> bytes:
+    """A mail of these paragraphs."""
+    mail = _mail("Order portal")
+    mail.set_content("\n\n".join(texts))
+    return mail.as_bytes()
