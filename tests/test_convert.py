@@ -109,6 +109,7 @@ def uploads() -> st.SearchStrategy[Upload]:
         data=st.none() | st.binary(max_size=8),
         path=st.none() | st.sampled_from([Path("a.md"), Path("folder", "ü b.txt")]),
         modified_ns=st.none() | st.integers(),
+        member=st.none() | texts,
     )
 
 

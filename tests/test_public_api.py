@@ -196,6 +196,14 @@ def shape(function: Callable[..., Any]) -> str:
         (cardanalysis.Upload.from_text, "(text, name, *, media_type=None, context=None)"),
         (cardanalysis.Upload.from_bytes, "(data, name, media_type=None, *, context=None)"),
         (cardanalysis.Upload.from_path, "(path, *, context=None)"),
+        (cardanalysis.Upload.from_folder, "(folder, glob='**/*', *, ignore=(), context=None)"),
+        (
+            cardanalysis.Upload.from_zip,
+            (
+                "(archive, name=None, *, glob='**/*', ignore=(), context=None, members=10000, "
+                "archive_bytes=500000000, expanded_bytes=1000000000)"
+            ),
+        ),
         (cardanalysis.Upload.read, "(self)"),
         (cardanalysis.UploadContext.to_dict, "(self)"),
         (cardanalysis.Run.with_results, "(self, items, cards)"),
@@ -326,7 +334,7 @@ FIELDS = {
         id kind status version counters usage asked fingerprint error last_event created_at started_at finished_at
         heartbeat_at items cards
     """,
-    cardanalysis.Upload: "name media_type size context data path modified_ns",
+    cardanalysis.Upload: "name media_type size context data path modified_ns member",
     cardanalysis.UploadContext: """
         project_type business_domain target_audience document_type confidentiality notes key_terms
         questions_and_answers

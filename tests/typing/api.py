@@ -139,6 +139,9 @@ def make_uploads(folder: Path) -> list[Upload]:
         Upload.from_bytes(b"a,b", "table", "text/csv"),
         Upload.from_path(folder / "brief.md"),
         Upload.from_path("brief.md", context=context),
+        *Upload.from_folder(folder, "**/*.docx", ignore=["drafts"], context=context),
+        *Upload.from_zip("pile.zip", glob="*.md", members=100),
+        *Upload.from_zip(b"PK", "pile.zip", context=context),
     ]
     assert_type(uploads[0], Upload)
     assert_type(uploads[0].id, str)
