@@ -16,7 +16,18 @@ import pytest
 PACKAGE = "cardanalysis"
 SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 
-BASE = {"_version", "_errors", "_status", "_validators", "_documents", "_uploads", "_models", "_work"}
+BASE = {
+    "_version",
+    "_errors",
+    "_status",
+    "_validators",
+    "_context",
+    "_documents",
+    "_folders",
+    "_uploads",
+    "_models",
+    "_work",
+}
 SEAMS = {"abc", "_seams"}
 HELPERS = {"pacing"}
 """Public modules among the helpers."""

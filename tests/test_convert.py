@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cardanalysis import _documents, _models, _uploads
+from cardanalysis import _context, _documents, _models, _uploads
+from cardanalysis._context import QuestionAnswer, UploadContext
 from cardanalysis._convert import from_dict, to_dict
 from cardanalysis._documents import Block, BlockKind, Document, Location, Media
 from cardanalysis._errors import ConfigurationError
@@ -36,7 +37,7 @@ from cardanalysis._models import (
     Usage,
 )
 from cardanalysis._status import RESERVED_COUNTERS, ItemStatus, RunStatus
-from cardanalysis._uploads import QuestionAnswer, Upload, UploadContext
+from cardanalysis._uploads import Upload
 
 few = settings(max_examples=30, deadline=None)  # for each of twenty models
 
@@ -88,11 +89,11 @@ def locations() -> st.SearchStrategy[Location]:
 def contexts() -> st.SearchStrategy[UploadContext]:
     return st.builds(
         UploadContext,
-        project_type=st.none() | st.sampled_from(_uploads.ProjectType),
+        project_type=st.none() | st.sampled_from(_context.ProjectType),
         business_domain=texts,
         target_audience=texts,
-        document_type=st.none() | st.sampled_from(_uploads.DocumentType),
-        confidentiality=st.none() | st.sampled_from(_uploads.Confidentiality),
+        document_type=st.none() | st.sampled_from(_context.DocumentType),
+        confidentiality=st.none() | st.sampled_from(_context.Confidentiality),
         notes=texts,
         key_terms=several(texts),
         questions_and_answers=several(st.builds(QuestionAnswer, question=texts, answer=texts)),
@@ -110,6 +111,7 @@ def uploads() -> st.SearchStrategy[Upload]:
         path=st.none() | st.sampled_from([Path("a.md"), Path("folder", "ü b.txt")]),
         modified_ns=st.none() | st.integers(),
         member=st.none() | texts,
+        root=st.none() | st.sampled_from([Path("folder")]),
     )
 
 
@@ -274,7 +276,7 @@ STRATEGIES: dict[type[Any], st.SearchStrategy[Any]] = {
 
 def test_every_model_has_a_strategy() -> None:
     """No model of the library is left out of the round trip."""
-    named = [getattr(module, name) for module in (_documents, _uploads, _models) for name in module.__all__]
+    named = [getattr(module, name) for module in (_context, _documents, _uploads, _models) for name in module.__all__]
     assert set(STRATEGIES) == {kind for kind in named if attrs.has(kind)}
 
 

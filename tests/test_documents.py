@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cardanalysis._context import Confidentiality, DocumentType, ProjectType, QuestionAnswer, UploadContext
 from cardanalysis._documents import Block, BlockKind, Document, Location, Media
 from cardanalysis._errors import ConfigurationError, DocumentError
-from cardanalysis._uploads import Confidentiality, DocumentType, ProjectType, QuestionAnswer, Upload, UploadContext
+from cardanalysis._uploads import Upload
 
 SECRET = "the merger of June"
 PLACE = Location(name="brief.md", start=0, end=18, line=1, end_line=1)
@@ -59,9 +60,14 @@ def test_models_are_frozen_slotted_keyword_only_and_pickle(model: Any) -> None:
 
 def test_examples_are_complete() -> None:
     """Every model that the module names is among the examples above."""
-    from cardanalysis import _documents, _uploads
+    from cardanalysis import _context, _documents, _uploads
 
-    named = {name for module in (_documents, _uploads) for name in module.__all__ if attrs.has(getattr(module, name))}
+    named = {
+        name
+        for module in (_context, _documents, _uploads)
+        for name in module.__all__
+        if attrs.has(getattr(module, name))
+    }
     assert named == {name_of(model) for model in EXAMPLES}
 
 

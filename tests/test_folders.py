@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cardanalysis._context import UploadContext
 from cardanalysis._errors import DocumentError
-from cardanalysis._uploads import Upload, UploadContext
+from cardanalysis._uploads import Upload
 from cardanalysis.loading import load
 
 
@@ -160,7 +161,7 @@ def link(path: Path, target: str | Path) -> None:
 
 
 def test_links_lead_nowhere_else(tmp_path: Path) -> None:
-    """A link to a file of the folder is followed; one out of it is not, nor one to a folder, so that loops end."""
+    """A link to a file of the folder is followed; one out of it is refused; one to a folder is left out: loops end."""
     make(tmp_path, "secret.txt", "pile/sub/a.md")
     pile = tmp_path / "pile"
     link(pile / "latest.md", Path("sub") / "a.md")
@@ -168,8 +169,23 @@ def test_links_lead_nowhere_else(tmp_path: Path) -> None:
     link(pile / "up", tmp_path)
     link(pile / "sub" / "loop", pile)
     link(pile / "self", "self")
-    assert names(Upload.from_folder(pile)) == ["latest.md", "sub/a.md"]
-    assert Upload.from_folder(pile)[0].read() == b"This is pile/sub/a.md."
+    assert names(Upload.from_folder(pile)) == ["latest.md", "out.txt", "sub/a.md"]
+    latest, out, _ = Upload.from_folder(pile)
+    assert latest.read() == b"This is pile/sub/a.md."
+    with pytest.raises(DocumentError, match="leads out of its folder") as caught:
+        load(out)
+    assert caught.value.code == "unsafe"
+
+
+def test_a_link_that_is_put_there_later_leads_nowhere(tmp_path: Path) -> None:
+    """A file that is replaced by a link after the folder was listed is not read."""
+    make(tmp_path, "secret.txt", "pile/a.md")
+    (upload,) = Upload.from_folder(tmp_path / "pile")
+    (tmp_path / "pile" / "a.md").unlink()
+    link(tmp_path / "pile" / "a.md", tmp_path / "secret.txt")
+    with pytest.raises(DocumentError) as caught:
+        upload.read()
+    assert caught.value.code == "unsafe"
 
 
 def test_a_link_to_nothing_is_told_when_it_is_read(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -192,18 +193,28 @@ def test_an_unreadable_file_counts_by_its_path(
     for _ in range(2):
         assert main([str(folder), "--analyzer", "outline"]) == 1
         out = capsys.readouterr().out
-        assert "failed notes.txt: it cannot be read (Permission denied)" in out
+        assert "failed more/notes.txt: it cannot be read (Permission denied)" in out
         names.append(run_named_in(out))
     assert names[0] == names[1]
 
 
-def test_what_cannot_be_read_in_a_folder_is_passed_over(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A broken link among the files of a folder is told and does not stop the others."""
-    (folder / "link.md").symlink_to("/no/such/file")
-    assert main([str(folder), "--analyzer", "outline"]) == 0
-    out, err = capsys.readouterr()
+def test_a_link_out_of_a_folder_is_not_followed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a link names outside of its folder is not read, and the summary says so."""
+    (folder.parent / "other.md").write_text("The portal must stay closed.")
+    (folder / "link.md").symlink_to(folder.parent / "other.md")
+    assert main([str(folder), "--analyzer", "outline"]) == 1
+    out = capsys.readouterr().out
+    assert "Uploads: 3 (2 completed, 1 failed)" in out
+    assert "failed link.md: it is a link that leads out of its folder." in out
+
+
+def test_an_archive_is_read_file_by_file(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A zip archive counts for the files in it, and each card tells where in it its evidence stands."""
+    shutil.make_archive(str(tmp_path / "pile"), "zip", folder)
+    assert main([str(tmp_path / "pile.zip"), "--analyzer", "outline"]) == 0
+    out = capsys.readouterr().out
     assert "Uploads: 2 (2 completed)" in out
-    assert "passed over: link.md: there is no such file" in err
+    assert "pile.zip/more/notes.txt, line" in out
 
 
 def test_a_document_cannot_command_the_terminal(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -421,7 +432,7 @@ def test_a_part_that_could_not_be_read_names_the_option_too(
     claude.script(Reply.json({"cards": []}), Reply.refusal("bio"))
     assert main([str(folder)]) == 1
     out = capsys.readouterr().out
-    assert "To do it again, pass --retry-failed." in out
+    assert "To read the rest, pass --retry-failed." in out
 
 
 def test_progress_tells_what_it_does_not_know_of_an_earlier_call() -> None:

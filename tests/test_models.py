@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cardanalysis._context import UploadContext
 from cardanalysis._documents import Location
 from cardanalysis._errors import ConfigurationError
 from cardanalysis._models import (
@@ -33,7 +34,6 @@ from cardanalysis._models import (
     Usage,
 )
 from cardanalysis._status import ItemStatus, RunStatus
-from cardanalysis._uploads import UploadContext
 
 NOW = datetime(2024, 5, 17, 9, 30, tzinfo=UTC)
 PLACE = Location(name="brief.md", start=3, end=8, line=2, end_line=2)

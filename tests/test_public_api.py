@@ -334,7 +334,7 @@ FIELDS = {
         id kind status version counters usage asked fingerprint error last_event created_at started_at finished_at
         heartbeat_at items cards
     """,
-    cardanalysis.Upload: "name media_type size context data path modified_ns member",
+    cardanalysis.Upload: "name media_type size context data path modified_ns member root",
     cardanalysis.UploadContext: """
         project_type business_domain target_audience document_type confidentiality notes key_terms
         questions_and_answers

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._analyze import analyze_cards, load_run
+    from ._context import QuestionAnswer, UploadContext
     from ._convert import from_dict, to_dict
     from ._documents import Block, BlockKind, Document, Location
     from ._errors import (
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
         Usage,
     )
     from ._status import ItemStatus, RunStatus
-    from ._uploads import QuestionAnswer, Upload, UploadContext
+    from ._uploads import Upload
     from ._version import __version__
     from .abc import Analyzer, Loader, Store
     from .analysis import ClaudeAnalyzer, OutlineAnalyzer
@@ -92,7 +93,8 @@ _HOMES = {
     "_analyze": ("analyze_cards", "load_run"),
     "_convert": ("from_dict", "to_dict"),
     "_documents": ("Block", "BlockKind", "Document", "Location"),
-    "_uploads": ("QuestionAnswer", "Upload", "UploadContext"),
+    "_context": ("QuestionAnswer", "UploadContext"),
+    "_uploads": ("Upload",),
     "_errors": (
         "AnalyzerError",
         "CardAnalysisError",

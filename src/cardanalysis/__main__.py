@@ -1,4 +1,4 @@
-"""``python -m cardanalysis PATH…``: analyze files and folders and print their cards."""
+"""``python -m cardanalysis PATH…``: analyze files, folders and zip archives, and print their cards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import anyio
@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Turn business documents into requirement cards. The same command again goes on where it stopped.",
         epilog=_EXAMPLE,
     )
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, or a folder with files")
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, or a folder or zip archive with files")
     parser.add_argument(
         "--store", type=Path, default=Path("cards.db"), metavar="FILE", help="SQLite file (default: cards.db)"
     )
@@ -114,10 +114,9 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _analyze(options: argparse.Namespace) -> Run:
     own = {options.store.with_name(options.store.name + ending).resolve() for ending in ("", "-wal", "-shm")}
-    paths = [path for given in options.paths for path in _files(given) if path.resolve() not in own]
-    if not paths:
+    uploads = await to_thread.run_sync(lambda: list(_uploads(options.paths, own)))
+    if not uploads:
         raise ConfigurationError("There are no files in the folders given.")
-    uploads = list(_uploads(paths, options.paths))
     analyzer = _analyzer(options)
     run_id = options.run or await to_thread.run_sync(_run_id, options, analyzer.name, uploads)
     async with SQLiteStore(options.store) as store:
@@ -141,25 +140,16 @@ async def _analyze(options: argparse.Namespace) -> Run:
             return await load_run(store, run_id)
 
 
-def _uploads(paths: Sequence[Path], named: Sequence[Path]) -> Iterator[Upload]:
-    """What can be read. Of what was only found in a folder, the rest is told and passed over."""
+def _uploads(paths: Sequence[Path], own: Collection[Path]) -> Iterator[Upload]:
+    """An upload of each file, and of each file in a folder or archive, but for the store itself."""
     for path in paths:
-        try:
+        if path.is_dir():
+            found = Upload.from_folder(path)
+            yield from (upload for upload in found if upload.path is None or upload.path.resolve() not in own)
+        elif path.suffix.lower() == ".zip":
+            yield from Upload.from_zip(path)
+        elif path.resolve() not in own:
             yield Upload.from_path(path)
-        except DocumentError as error:
-            if path in named:
-                raise
-            print(f"passed over: {error}", file=sys.stderr)
-
-
-def _files(path: Path) -> Iterator[Path]:
-    """The path itself, or the files below a folder; hidden ones are passed over."""
-    if not path.is_dir():
-        yield path
-        return
-    for folder, folders, names in os.walk(path):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
 
 
 def _analyzer(options: argparse.Namespace) -> Analyzer:

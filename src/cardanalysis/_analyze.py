@@ -27,6 +27,7 @@ from ._arguments import (
 from ._budget import Budget, check_max_cost
 from ._cancellation import is_cancellation
 from ._card_work import CARDS, KIND, CardWork, Earlier
+from ._context import UploadContext
 from ._convert import from_dict
 from ._engine import Engine
 from ._entries import entries_of, to_retry
@@ -34,7 +35,7 @@ from ._errors import ConfigurationError, RunStopped
 from ._journal import RunJournal
 from ._models import AnalysisRequest, Card, Run
 from ._status import RunStatus
-from ._uploads import Upload, UploadContext
+from ._uploads import Upload
 from ._validators import one_of
 from ._watch import EventCallback, Watch
 from ._work import Journal

@@ -98,8 +98,8 @@ _PIECES = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 def files_in(folder: Path, glob: str, ignore: Iterable[str]) -> list[tuple[str, Path]]:
     """Find the files of a folder and the folders in it, by their names relative to it, in the order of these.
 
-    Links to files within the folder are followed; other links, pipes, sockets and devices are left out. A folder that
-    cannot be looked into is listed as if it were a file, so that whoever reads it meets the reason.
+    Links to files are among them, wherever they lead; links to folders, pipes, sockets and devices are not. A folder
+    that cannot be looked into is listed as if it were a file, so that whoever reads it meets the reason.
 
     Raises:
         DocumentError: It is no folder, or cannot be looked into.
@@ -107,7 +107,7 @@ def files_in(folder: Path, glob: str, ignore: Iterable[str]) -> list[tuple[str, 
     name = os.fsencode(folder.name or folder).decode(errors="replace")
     try:
         root = folder.resolve(strict=True)
-        found = list(_below(root, root, "", _Chosen(glob, ignore), _listed(root)))
+        found = list(_below("", _Chosen(glob, ignore), _listed(root)))
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links in a circle, in Python before 3.13
         raise _no_folder(name, folder, error) from error
     return [(path, folder / path) for path in sorted(found, key=lambda path: path.split("/"))]
@@ -118,7 +118,7 @@ def _listed(folder: Path) -> list[os.DirEntry[str]]:
         return list(entries)
 
 
-def _below(root: Path, folder: Path, prefix: str, chosen: _Chosen, entries: list[os.DirEntry[str]]) -> Iterator[str]:
+def _below(prefix: str, chosen: _Chosen, entries: list[os.DirEntry[str]]) -> Iterator[str]:
     # Folders wait in a list, so that their depth costs no stack.
     waiting = [(prefix, entries)]
     while waiting:
@@ -128,7 +128,7 @@ def _below(root: Path, folder: Path, prefix: str, chosen: _Chosen, entries: list
             if chosen.ignores(path):
                 continue
             if not _is_folder(entry):
-                if chosen.takes(path) and _is_document(entry, root):
+                if chosen.takes(path) and _is_document(entry):
                     yield path
                 continue
             try:
@@ -142,13 +142,13 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir(follow_symlinks=False) and not (is_junction is not None and is_junction())
 
 
-def _is_document(entry: os.DirEntry[str], root: Path) -> bool:
-    """Whether it is a file, or a link to one below the root, even if that is gone."""
+def _is_document(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a file, or a link to one, even if that is gone."""
     try:
         if not entry.is_symlink():
             return entry.is_file(follow_symlinks=False)
         target = Path(entry.path).resolve()
-        return target.is_relative_to(root) and (target.is_file() or not target.exists())
+        return target.is_file() or not target.exists()
     except (OSError, RuntimeError):
         return False
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from attrs import evolve, field, frozen, validators
 
+from ._context import UploadContext
 from ._documents import Location
 from ._errors import ConfigurationError
 from ._status import RESERVED_COUNTERS, ItemStatus, RunStatus
-from ._uploads import UploadContext
 from ._validators import (
     LIVE,
     choose,

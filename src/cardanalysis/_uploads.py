@@ -14,128 +14,22 @@ import os
 import stat
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from attrs import field, frozen, validators
 
+from ._context import UploadContext
 from ._errors import DocumentError, InvalidValue
 from ._folders import files_in, members_of, open_member
-from ._validators import at_most, choose, count, entries, every, instance_of, is_text, some_text, texts, writable
+from ._validators import count, instance_of, is_text, some_text, writable
 
-__all__ = [
-    "Confidentiality",
-    "DocumentType",
-    "ProjectType",
-    "QuestionAnswer",
-    "Upload",
-    "UploadContext",
-]
+__all__ = ["Upload"]
 
 
 _PIECE = 1 << 18
 """Bytes that are read at a time."""
-
-
-class ProjectType(StrEnum):
-    """What kind of project an upload belongs to."""
-
-    NEW_DEVELOPMENT = "new-development"
-    ENHANCEMENT = "enhancement"
-    MIGRATION = "migration"
-    MAINTENANCE = "maintenance"
-    OTHER = "other"
-
-
-class DocumentType(StrEnum):
-    """What kind of document an upload is."""
-
-    REQUIREMENTS = "requirements"
-    DESIGN = "design"
-    MEETING_NOTES = "meeting-notes"
-    ANALYSIS = "analysis"
-    SPECIFICATION = "specification"
-    OTHER = "other"
-
-
-class Confidentiality(StrEnum):
-    """Who may see an upload. It is recorded with the upload; it does not stop it from being analyzed."""
-
-    PUBLIC = "public"
-    INTERNAL = "internal"
-    CONFIDENTIAL = "confidential"
-
-
-def _project_type(value: str | None) -> ProjectType | None:
-    return choose(ProjectType, value, "project_type")
-
-
-def _document_type(value: str | None) -> DocumentType | None:
-    return choose(DocumentType, value, "document_type")
-
-
-def _confidentiality(value: str | None) -> Confidentiality | None:
-    return choose(Confidentiality, value, "confidentiality")
-
-
-@frozen(kw_only=True)
-class QuestionAnswer:
-    """A clarifying question about an upload and its answer."""
-
-    question: str = field(validator=is_text)
-    answer: str = field(validator=is_text)
-
-
-def _answers(value: Iterable[QuestionAnswer]) -> tuple[QuestionAnswer, ...]:
-    return entries(value)
-
-
-@frozen(kw_only=True)
-class UploadContext:
-    """What a person knows about an upload that its text does not say. Everything is optional and reaches the analyzer.
-
-    Attributes:
-        project_type: One of `ProjectType`, or its value.
-        business_domain: At most 100 characters.
-        target_audience: At most 500 characters.
-        document_type: One of `DocumentType`, or its value.
-        confidentiality: One of `Confidentiality`, or its value.
-        notes: At most 2,000 characters.
-        key_terms: Words the analysis should know.
-        questions_and_answers: Clarifying questions with their answers.
-
-    Raises:
-        ConfigurationError: A value is not one of its choices, or too long.
-    """
-
-    project_type: ProjectType | None = field(default=None, converter=_project_type)
-    business_domain: str = field(default="", validator=at_most(100))
-    target_audience: str = field(default="", validator=at_most(500))
-    document_type: DocumentType | None = field(default=None, converter=_document_type)
-    confidentiality: Confidentiality | None = field(default=None, converter=_confidentiality)
-    notes: str = field(default="", validator=at_most(2000), repr=False)
-    key_terms: tuple[str, ...] = field(default=(), converter=texts, validator=every(str))
-    questions_and_answers: tuple[QuestionAnswer, ...] = field(
-        default=(), converter=_answers, validator=every(QuestionAnswer), repr=False
-    )
-
-    def to_dict(self) -> dict[str, Any]:
-        """What is set, as plain JSON values."""
-        values: dict[str, Any] = {
-            name: getattr(self, name) for name in ("business_domain", "target_audience", "notes") if getattr(self, name)
-        }
-        for name in ("project_type", "document_type", "confidentiality"):
-            if (choice := getattr(self, name)) is not None:
-                values[name] = str(choice)
-        if self.key_terms:
-            values["key_terms"] = list(self.key_terms)
-        if self.questions_and_answers:
-            values["questions_and_answers"] = [
-                {"question": each.question, "answer": each.answer} for each in self.questions_and_answers
-            ]
-        return values
 
 
 @frozen(kw_only=True)
@@ -156,6 +50,7 @@ class Upload:
         path: The file, or None.
         modified_ns: When the file was last modified, as it was seen when the upload was made; None without a file.
         member: The name of the member that this is, if `data` or `path` is a zip archive; else None.
+        root: The folder that no link may lead out of; None for any file.
     """
 
     name: str = field(converter=writable, validator=some_text)
@@ -166,6 +61,7 @@ class Upload:
     path: Path | None = field(default=None, validator=validators.optional(instance_of(Path)), repr=False)
     modified_ns: int | None = field(default=None, repr=False)
     member: str | None = field(default=None, validator=validators.optional(is_text), repr=False)
+    root: Path | None = field(default=None, validator=validators.optional(instance_of(Path)), repr=False)
 
     @classmethod
     def from_text(
@@ -250,9 +146,9 @@ class Upload:
         """Make an upload from each file of a folder and of the folders in it.
 
         It looks through them at once, so call it off the event loop if the folder is large or on a network. The files
-        are read when their turn comes: one that cannot be read is in the list, and loading it says why. Hidden files
-        and folders are left out, and what Office and the system leave behind (``~$*``, ``Thumbs.db``, ``desktop.ini``,
-        ``__MACOSX``), links that lead out of the folder, links to folders, pipes and devices.
+        are read when their turn comes: one that cannot be read, or is a link that leads out of the folder, is in the
+        list, and loading it says why. Hidden files and folders are left out, and what Office and the system leave
+        behind (``~$*``, ``Thumbs.db``, ``desktop.ini``, ``__MACOSX``), links to folders, pipes and devices.
 
         Args:
             folder: The folder.
@@ -269,15 +165,16 @@ class Upload:
             DocumentError: There is no such folder, or it cannot be looked into.
         """
         found = files_in(Path(folder), glob, ignore)
-        return [cls._from_listed(name, path, context) for name, path in found]
+        root = Path(folder).resolve()
+        return [cls._from_listed(name, path, context, root) for name, path in found]
 
     @classmethod
-    def _from_listed(cls, name: str, path: Path, context: UploadContext | None) -> Upload:
+    def _from_listed(cls, name: str, path: Path, context: UploadContext | None, root: Path) -> Upload:
         name = os.fsencode(name).decode(errors="replace")
         try:
             found = _regular(path)
         except DocumentError:  # reading it will tell; its size is not known, and none would count as empty
-            return cls(name=name, media_type=_media_type_of(name), size=1, context=context, path=path)
+            return cls(name=name, media_type=_media_type_of(name), size=1, context=context, path=path, root=root)
         return cls(
             name=name,
             media_type=_media_type_of(name),
@@ -285,6 +182,7 @@ class Upload:
             context=context,
             path=path,
             modified_ns=found.st_mtime_ns,
+            root=root,
         )
 
     @classmethod
@@ -405,11 +303,18 @@ class Upload:
         if self.path is None:
             raise DocumentError(self.name, "it has neither data nor a path", "Use Upload.from_*.", code="not_found")
         try:
+            self._check_inside(self.path)
             with self.path.open("rb") as file:
                 self._check_unchanged(os.fstat(file.fileno()))
                 yield file
         except OSError as error:
             raise _unreadable(self.name, self.path, error) from error
+
+    def _check_inside(self, path: Path) -> None:
+        # Looked at each time: a link may be put there after the folder was listed.
+        if self.root is not None and not path.resolve().is_relative_to(self.root):
+            remedy = "Hand in the file itself, if it is meant."
+            raise DocumentError(self.name, "it is a link that leads out of its folder", remedy, code="unsafe")
 
     def _check_unchanged(self, now: os.stat_result) -> None:
         """Of an archive the time tells; what it says of the member is compared when that is read."""

@@ -14,12 +14,13 @@ from attrs import define, field, frozen
 from ._analyze import default_analyzer, default_loader
 from ._arguments import as_limiter, check_analyzer, check_callable, check_uploads
 from ._card_work import request_about
+from ._context import UploadContext
 from ._documents import Document
 from ._entries import entries_of
 from ._errors import AnalyzerError, CardAnalysisError, ConfigurationError, DocumentError, InvalidValue
 from ._jobs import Entry
 from ._models import AnalysisRequest
-from ._uploads import Upload, UploadContext
+from ._uploads import Upload
 from .abc import Analyzer, Loader, OpenableAnalyzer
 from .analysis._estimates import estimate_tokens, likely_output_tokens, most_input_tokens, worst_case
 from .analysis._outline import OutlineAnalyzer

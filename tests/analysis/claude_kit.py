@@ -11,10 +11,10 @@ import pytest
 from anthropic import AsyncAnthropic
 
 from cardanalysis._clock import Clock
+from cardanalysis._context import UploadContext
 from cardanalysis._documents import Document
 from cardanalysis._errors import CardAnalysisError
 from cardanalysis._models import Analysis, AnalysisRequest, Usage
-from cardanalysis._uploads import UploadContext
 from cardanalysis._work import ALONE, Alone, WorkContext
 from cardanalysis.analysis._claude import ClaudeAnalyzer
 from cardanalysis.analysis._retries import RetryPolicy

@@ -16,9 +16,9 @@ from anthropic import AsyncAnthropic
 from anthropic.resources.messages.messages import DEPRECATED_MODELS
 from anthropic.types.model import Model
 
+from cardanalysis._context import UploadContext
 from cardanalysis._errors import AnalyzerError, CardAnalysisError, ConfigurationError
 from cardanalysis._models import AnalysisRequest, Priority, Usage
-from cardanalysis._uploads import UploadContext
 from cardanalysis.abc import Analyzer, BatchAnalyzer, Described, OpenableAnalyzer
 from cardanalysis.analysis import _sdk
 from cardanalysis.analysis._claude import ClaudeAnalyzer

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cardanalysis._uploads import QuestionAnswer, UploadContext
+from cardanalysis._context import QuestionAnswer, UploadContext
 from cardanalysis.analysis import _prompts
 from cardanalysis.analysis._answers import CARDS_SCHEMA, parse_cards
 from cardanalysis.analysis._prompts import (

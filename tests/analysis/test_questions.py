@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cardanalysis._context import UploadContext
 from cardanalysis._models import AnalysisRequest
-from cardanalysis._uploads import UploadContext
 from cardanalysis.analysis._answers import CARDS_SCHEMA
 from cardanalysis.analysis._asking import Question
 from cardanalysis.analysis._estimates import estimate_tokens, most_input_tokens

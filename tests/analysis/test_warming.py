@@ -16,9 +16,9 @@ from anyio import wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
 from cardanalysis._clock import Clock
+from cardanalysis._context import UploadContext
 from cardanalysis._errors import CardAnalysisError
 from cardanalysis._models import Analysis, AnalysisRequest
-from cardanalysis._uploads import UploadContext
 from cardanalysis.abc import Analyzer
 from cardanalysis.analysis._retries import RetryPolicy
 from cardanalysis.analysis._warming import CacheWarmer, least_cached

@@ -139,7 +139,7 @@ def test_nothing_is_written_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes and links")
 def test_a_folder_is_not_left(tmp_path: Path) -> None:
-    """Links out of a folder, links in a circle and pipes are no documents; a broken link is one that is gone."""
+    """A link out of a folder is refused, a broken one is gone; links in a circle and pipes are no documents."""
     inside, outside = tmp_path / "inside", tmp_path / "outside"
     inside.mkdir()
     outside.mkdir()
@@ -151,9 +151,12 @@ def test_a_folder_is_not_left(tmp_path: Path) -> None:
     (inside / "broken.txt").symlink_to(inside / "none.txt")
     os.mkfifo(inside / "pipe.txt")
 
-    broken, sound = Upload.from_folder(inside)
+    broken, link, sound = Upload.from_folder(inside)
 
     assert load(sound).text == SENTENCE
+    with pytest.raises(DocumentError) as refused:
+        load(link)
+    assert refused.value.code == "unsafe"
     with pytest.raises(DocumentError) as caught:
         load(broken)
     assert (broken.name, caught.value.code) == ("broken.txt", "not_found")

@@ -17,7 +17,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from .._uploads import UploadContext
+from .._context import UploadContext
 
 __all__ = [
     "CARDS_PROMPT",

@@ -24,9 +24,9 @@ class Limits:
     Sizes are bytes. Those of files are checked before a file is read.
 
     Attributes:
-        text_bytes: Plain text, Markdown, HTML and mail.
+        text_bytes: Plain text, Markdown and HTML.
         table_bytes: CSV and TSV.
-        document_bytes: PDF, Word and Excel.
+        document_bytes: PDF, Word, Excel and mail.
         slides_bytes: PowerPoint.
         image_bytes: PNG, JPEG and WebP.
         gif_bytes: GIF.
