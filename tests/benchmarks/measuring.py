@@ -54,6 +54,14 @@ def peak_memory_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
+def memory_mb() -> float:
+    """What this process has in use now, in MB; where that is not known, the most that it ever had."""
+    if not _STATUS.exists():
+        return peak_memory_mb()
+    fields = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
+    return int(fields["VmRSS"].split()[0]) * 1024 / 1e6
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows under a header. The first column is a name, the others are figures."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from measuring import Report, machine
 
-BENCHMARKS = ("speedup", "pacing", "requests", "engine", "imports", "stores", "loading", "grounding")
+BENCHMARKS = ("speedup", "pacing", "requests", "engine", "imports", "stores", "loading", "formats", "grounding")
 """Each is the function ``run`` of the module ``bench_NAME``."""
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"

@@ -18,6 +18,7 @@ _SHOWN = {
     "imports": ("Importing", ["`import cardanalysis`", "`import anyio, attrs`"]),
     "stores": ("Stores", ["MemoryStore", "SQLiteStore", "a transaction in a thread"]),
     "loading": ("Loading", ["plain text, 10 MB", "Markdown, 10 MB", "CSV, 20 MB"]),
+    "formats": ("Formats", [".docx, ours", ".pdf, MarkItDown", "asyncio, 20 files", "trio, nothing else"]),
     "grounding": ("Grounding", ["all stand there exactly", "all are normalized", "none stands there"]),
 }
 """Of each benchmark, its title and some first cells of its rows."""
