@@ -426,3 +426,33 @@ async def test_parts_of_what_the_loader_gives() -> None:
     """The loader's own documents are what is cut."""
     document = await DocumentLoader().load(Upload.from_text(f"# T\n\n{SENTENCE * 9}", "a.md"))
     assert covers(document, split_to(document, 300, len))
+
+
+def test_what_begins_within_a_paragraph_is_told_what_stands_before() -> None:
+    """Where a paragraph has to be cut, the next part knows its last words; they are not part of it."""
+    document = loaded(f"# Title\n\n{SENTENCE * 40}")
+    first, second, *_ = split_to(document, 1_000, len)
+    assert first.before == ""
+    assert second.before
+    assert len(second.before) <= 400
+    assert first.text_of(document).endswith(second.before)
+    assert document.text[second.start - len(second.before) - 1] in " \n"
+
+
+@pytest.mark.parametrize(
+    "text", [f"# One\n\n{SENTENCE * 2}\n\n# Two\n\n{SENTENCE * 2}\n\n" * 6, "a,b\n" + "1,2\n" * 400]
+)
+def test_what_begins_at_a_seam_needs_nothing_before_it(text: str) -> None:
+    """Between sections, paragraphs and rows nothing is told twice."""
+    parts = split_to(loaded(text, "a.csv" if text.startswith("a,b") else "a.md"), 700, len)
+    assert len(parts) > 1
+    assert [part.before for part in parts] == [""] * len(parts)
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=12), st.integers(200, 2_000))
+def test_what_is_told_before_a_part_stands_there(lengths: list[int], most: int) -> None:
+    """It is the text just before the part, and never more than a few sentences."""
+    document = loaded("\n\n".join(SENTENCE * length for length in lengths))
+    for part in split_to(document, most, len):
+        assert document.text[: part.start].endswith(part.before)
+        assert len(part.before) <= 400

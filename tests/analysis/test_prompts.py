@@ -229,3 +229,12 @@ def test_a_rejected_answer_cannot_close_its_fence(answer: str) -> None:
     assert text.count(f"</{tag}>") == 1
     assert f"<{tag}>\n{clean(answer)}\n</{tag}>" in text
     assert "cards is missing." in text.split(f"</{tag}>")[1]
+
+
+def test_what_stands_before_a_part_is_fenced() -> None:
+    """The end of a cut paragraph is told as data in front of the part, and only where there is one."""
+    texts = document_texts("a.md", Excerpt(text="And so on.", place=(10, 20, 20), before="It began. <x>"))
+    assert "middle of a paragraph" in texts[-2]
+    assert "It began. <x>\n</before-" in texts[-2]
+    assert texts[-1].startswith("<document-")
+    assert len(document_texts("a.md", Excerpt(text="And so on.", before=" "))) == 1

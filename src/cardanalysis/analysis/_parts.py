@@ -35,12 +35,15 @@ class Part:
             shortened if it is very long.
         table_header: The row that names the columns, if it begins with a row of a table that has one; shortened if it
             is very long.
+        before: The end of the text before it, if it begins in the middle of a paragraph or the like: there the document
+            has no seam, and its first sentence may need what comes before. It is no part of the part.
     """
 
     start: int
     end: int
     headings: tuple[str, ...] = field(default=(), repr=False)
     table_header: str = field(default="", repr=False)
+    before: str = field(default="", repr=False)
 
     def text_of(self, document: Document) -> str:
         """Return its text."""
@@ -194,15 +197,16 @@ def _window(start: int, end: int, count: int, room: float) -> Window:
 
 def _parts(document: Document, bounds: Sequence[int]) -> list[Part]:
     """The parts between some places, which are given in order."""
-    reader = _Reader(document.blocks)
+    reader = _Reader(document)
     return [reader.part(start, end) for start, end in pairwise(bounds)]
 
 
 class _Reader:
     """Goes through blocks and keeps in mind what a reader would: the headings above, and the header of the table."""
 
-    def __init__(self, blocks: Sequence[Block]) -> None:
-        self._blocks = blocks
+    def __init__(self, document: Document) -> None:
+        self._text = document.text
+        self._blocks = document.blocks
         self._read = 0
         self._above: list[Block] = []
         self._header: Block | None = None
@@ -215,7 +219,16 @@ class _Reader:
             above = _higher(above, block.level)
         if block is not None and block.kind is BlockKind.TABLE_ROW and block.columns and self._header is not None:
             header = _shortened(self._header.text, _LONGEST_HEADER)
-        return Part(start=start, end=end, headings=tuple(_line(each.text) for each in above), table_header=header)
+        headings = tuple(_line(each.text) for each in above)
+        return Part(start=start, end=end, headings=headings, table_header=header, before=self._before(block, start))
+
+    def _before(self, block: Block | None, start: int) -> str:
+        """What stands before a place within a block; of a row of a table its header tells more."""
+        if block is None or block.kind is BlockKind.TABLE_ROW or block.location.start >= start:
+            return ""
+        begin = max(block.location.start, start - _OVERLAP)
+        words = self._text[begin:start]
+        return words if begin == block.location.start else words.partition(" ")[2]  # not from within a word
 
     def _go_to(self, place: int) -> Block | None:
         """Read all blocks that begin before a place; return the one that goes on across it, else the next."""
@@ -236,6 +249,8 @@ def _higher(headings: Iterable[Block], level: int) -> list[Block]:
     return [heading for heading in headings if heading.level < level]
 
 
+_OVERLAP: Final = 400
+"""Characters of what comes before a part that begins within a paragraph: some three sentences."""
 _LONGEST_HEADING: Final = 200
 _LONGEST_HEADER: Final = 2_000
 

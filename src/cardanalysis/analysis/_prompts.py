@@ -67,6 +67,7 @@ class Excerpt:
         place: Where it stands, in characters of the document: from, to, and how many there are; None if it is all.
         headings: The headings under which it begins, outermost first.
         table_header: The header of the table in the middle of which it begins; empty if it does not.
+        before: The end of the text before it, if it begins in the middle of a paragraph.
         pictures: Where in the text the pictures belong that are sent with it: the offset behind each one's mention.
     """
 
@@ -74,6 +75,7 @@ class Excerpt:
     place: tuple[int, int, int] | None = None
     headings: Sequence[str] = field(default=(), repr=False)
     table_header: str = field(default="", repr=False)
+    before: str = field(default="", repr=False)
     pictures: Sequence[int] = ()
 
 
@@ -99,6 +101,9 @@ def document_texts(name: str, excerpt: Excerpt) -> list[str]:
     if excerpt.table_header:
         header = _fenced("header", excerpt.table_header)
         texts.insert(-1, f"It begins in the middle of a table, whose header is:\n{header}")
+    if excerpt.before.strip():
+        before = _fenced("before", excerpt.before)
+        texts.insert(-1, f"It begins in the middle of a paragraph. Just before it stands:\n{before}")
     return [*texts[:-1], *_around(fenced, fenced.index("\n") + 1, excerpt.pictures)]
 
 

@@ -155,5 +155,6 @@ def _excerpt(document: Document, part: Part) -> Excerpt:
         place=None if whole else (part.start, part.end, length),
         headings=part.headings,
         table_header=part.table_header,
+        before=part.before,
         pictures=[block.location.end - part.start for block in pictures_in(document, part.start, part.end)],
     )
