@@ -35,7 +35,7 @@ _TEXT = """\
 Each converter reads one file of each format, with 5,000 paragraphs of 0.5 MB, in a process of its own that has read a
 small one before. Speed is megabytes of that text for each second of processor time; memory is the most that the
 process took beyond what it took before; words are the share of those written that are in the text that comes out. Ours
-is measured without its isolating process, which takes the same time."""
+is measured in that process itself, not in one more that isolates it."""
 
 _BEATS = """\
 The longest time for which the event loop did not run a task that sleeps for one millisecond again and again, while

@@ -21,6 +21,8 @@ def repacked(
             content = (replace or {}).get(name, bytes)(old.read(name))
             if name.endswith(".xlsx"):  # the data of a chart
                 content = repacked(content)
+            if name == "word/comments.xml":
+                content = re.sub(rb'w:date="[^"]*"', b'w:date="2024-01-31T12:00:00Z"', content)
             if name == "docProps/core.xml":
                 content = re.sub(rb">\d{4}-\d\d-\d\dT[^<]*<", b">2024-01-31T12:00:00Z<", content)
             new.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
