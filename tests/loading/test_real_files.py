@@ -41,7 +41,7 @@ CODES: Mapping[str, set[str]] = {
     "python-docx": {"empty"},
     "python-pptx": {"empty"},
     "pypdf": {"encrypted", "malformed", "empty"},
-    "xlsx2csv": {"malformed", "empty"},
+    "xlsx2csv": {"empty"},
     "html2text": {"empty"},
     "mail-parser": {"unknown_type", "empty"},
 }

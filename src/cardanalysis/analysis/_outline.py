@@ -20,7 +20,7 @@ __all__ = ["OutlineAnalyzer", "outline_cards"]
 
 RULES_VERSION = 1
 _SHOWN = 10
-_LONG = 20_000  # characters; about 25 ms of work, more than an event loop should wait for
+_LONG = 8_000  # characters; about 10 ms of work, and what several uploads are ready for adds up on the event loop
 
 
 class OutlineAnalyzer:

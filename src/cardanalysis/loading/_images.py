@@ -6,6 +6,7 @@ API takes. An image that is fit as it is stays as it is, byte by byte.
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -124,7 +125,7 @@ def _opened(data: bytes, source: Source) -> Generator[Image, None, None]:
         raise _no_image(data, source) from None
     except Image.DecompressionBombError:
         raise _too_many_pixels(source) from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError):
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError, struct.error):
         raise source.malformed("its picture is damaged or ends in the middle") from None
 
 

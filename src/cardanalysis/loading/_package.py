@@ -190,7 +190,7 @@ def _check_member(source: Source, archive: ZipFile, member: ZipInfo, streamed: t
     if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
         raise source.malformed("a member of it is packed in a way that Office files do not use")
     name = member.filename.lower()
-    if member.is_dir() or not member.file_size or name.endswith(_MARKUP_ENDINGS):
+    if member.is_dir() or not member.file_size or name.endswith(_MARKUP_ENDINGS) or name.startswith("__macosx/"):
         return
     if not name.endswith(_XML_ENDINGS) and not _is_markup(archive, member):
         return
