@@ -80,7 +80,7 @@ async def test_a_ceiling_in_the_middle_of_a_document_stops_the_run(
         run = await analyze_cards([LONG], store, analyzer=given, run_id="r", max_cost=10)
     assert caught.value.code == "max_cost"
     assert item.error is not None
-    assert "Not read: characters" in item.error.message
+    assert "Not read: line" in item.error.message
     assert run.status is RunStatus.SUCCEEDED
 
 
