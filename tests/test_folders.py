@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cardanalysis._context import UploadContext
-from cardanalysis._errors import DocumentError
+from cardanalysis._errors import ConfigurationError, DocumentError
 from cardanalysis._uploads import Upload
 from cardanalysis.loading import load
 
@@ -458,6 +458,7 @@ def test_a_hundred_thousand_members_are_refused(unzip: Unzip) -> None:
 @pytest.mark.parametrize(
     ("data", "code"),
     [(b"", "empty"), (b"PK", "malformed"), (b"Text", "malformed"), (PILE[:-10], "malformed"), (PILE[:30], "malformed")],
+    ids=["nothing", "mark", "text", "without its end", "head"],
 )
 def test_what_is_no_archive_is_told(unzip: Unzip, data: bytes, code: str) -> None:
     """An archive that cannot be listed is an error of the call."""
@@ -505,3 +506,23 @@ def test_damaged_archives_raise_nothing_else(data: st.DataObject) -> None:
     for upload in uploads:
         with contextlib.suppress(DocumentError):
             assert upload.read() in contents
+
+
+@pytest.mark.parametrize("glob", ["[z-a].txt", "[]x"])
+def test_a_pattern_that_is_none_is_refused(tmp_path: Path, glob: str) -> None:
+    """What a user mistypes is told as such, in the glob as in what is to be ignored."""
+    with pytest.raises(ConfigurationError, match="no pattern"):
+        Upload.from_folder(tmp_path, glob)
+    with pytest.raises(ConfigurationError, match="no pattern"):
+        Upload.from_folder(tmp_path, ignore=[glob])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    """A file that becomes a pipe after it was listed is refused at once."""
+    make(tmp_path, "a.md")
+    upload = Upload.from_path(tmp_path / "a.md")
+    (tmp_path / "a.md").unlink()
+    os.mkfifo(tmp_path / "a.md")
+    with pytest.raises(DocumentError, match="no regular file"):
+        upload.read()

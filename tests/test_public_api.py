@@ -319,7 +319,7 @@ FIELDS = {
         title problem target_users current_state desired_outcomes constraints systems priority impact evidence
         rejected_quotes quotes pictures id upload_id made_by
     """,
-    cardanalysis.Document: "upload_id name media_type text blocks notes",
+    cardanalysis.Document: "upload_id name media_type text blocks notes missing",
     cardanalysis.Event: "run_id sequence type time item_id data",
     cardanalysis.Evidence: "quote location match",
     cardanalysis.Item: """

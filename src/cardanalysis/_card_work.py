@@ -28,7 +28,7 @@ from ._errors import (
 )
 from ._grounding import Grounding
 from ._jobs import Job, Outcome
-from ._models import Analysis, AnalysisRequest, Card, Item, NewOutput, Usage
+from ._models import Analysis, AnalysisRequest, Card, Item, ItemError, NewOutput, Usage
 from ._redaction import safe_message
 from ._status import ItemStatus
 from ._uploads import Upload
@@ -42,6 +42,7 @@ KIND = "analyze_cards"
 CARDS = "cards"
 """The kind of the outputs."""
 _PAGE = 1_000
+_SHOWN = 10
 _INLINE = 65_536
 """Characters up to which looking quotes up is quicker than a hop to a worker thread."""
 
@@ -77,7 +78,7 @@ class CardWork:
                 for number, card in enumerate(grounded, start=1)
             ],
             usage=analysis.usage,
-            missing=analysis.missing,
+            missing=_missing(document, analysis),
             data=_told(analysis, [*document.notes, *notes]),
         )
 
@@ -189,6 +190,17 @@ def _dollars(value: float | None) -> float | None:
     if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf):
         return value
     raise ConfigurationError(f"Dollars must be a number of at least 0, or None where they are unknown, not {value!r}.")
+
+
+def _missing(document: Document, analysis: Analysis) -> ItemError | None:
+    """What of an upload could not be read, or not analyzed."""
+    if not document.missing:
+        return analysis.missing
+    shown = ", ".join(document.missing[:_SHOWN]) + (" and more" if len(document.missing) > _SHOWN else "")
+    damaged = f"Not read, since damaged: {shown}. Save the file again in the program it came from."
+    if analysis.missing is None:
+        return ItemError(code="damaged", message=damaged)
+    return evolve(analysis.missing, message=f"{analysis.missing.message} {damaged}")
 
 
 def _told(analysis: Analysis, notes: Sequence[str]) -> Mapping[str, Any]:

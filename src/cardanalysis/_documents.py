@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import cached_property
 
 from attrs import Attribute, field, frozen, validators
 
@@ -139,6 +140,8 @@ class Document:
         text: All of it; every block and every quote is a slice of this.
         blocks: In reading order, without overlap.
         notes: What a person should know about how it was read, such as a guessed encoding.
+        missing: Places that should have been read and could not be, such as ``page 3``, which is damaged. The upload is
+            then *partial*.
     """
 
     upload_id: str = field(validator=is_text)
@@ -147,3 +150,9 @@ class Document:
     text: str = field(validator=is_text, repr=False)
     blocks: tuple[Block, ...] = field(converter=_blocks, validator=every(Block), repr=False)
     notes: tuple[str, ...] = field(default=(), converter=texts, validator=every(str))
+    missing: tuple[str, ...] = field(default=(), converter=texts, validator=every(str))
+
+    @cached_property
+    def pictures(self) -> tuple[Block, ...]:
+        """The blocks that have something to look at: of the many blocks of a long table they are asked for often."""
+        return tuple(block for block in self.blocks if block.media is not None)

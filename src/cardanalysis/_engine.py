@@ -367,7 +367,9 @@ class Engine(Generic[_T]):
             return self._timed_out(job, error) if job.scope.cancel_called and not job.lost else _failure(job, error)
         if job.lost:
             return None
-        return self._timed_out(job) if outcome is None else outcome
+        if outcome is None:
+            return self._timed_out(job)
+        return evolve(outcome, usage=job.uncounted(outcome.usage))
 
     def _timed_out(self, job: Job[_T], error: BaseException | None = None) -> _Failure:
         message = f"It took longer than item_timeout={self._item_timeout} seconds. Give it more, or split the upload."

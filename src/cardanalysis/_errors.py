@@ -123,7 +123,8 @@ class DocumentError(CardAnalysisError):
         problem: What is wrong with it, as a clause: ``it is empty``.
         remedy: What its owner can do, as a sentence.
         code: A stable word: ``not_found``, ``empty``, ``too_large``, ``unknown_type``, ``undecodable``, ``malformed``,
-            ``encrypted``, ``unsafe``, ``timeout``, ``memory``, ``crashed``, ``missing_extra`` or ``changed``.
+            ``encrypted``, ``unsafe``, ``timeout``, ``memory``, ``crashed``, ``no_process``, ``missing_extra``,
+            ``cancelled`` or ``changed``.
     """
 
     def __init__(self, upload: str, problem: str, remedy: str, *, code: str) -> None:

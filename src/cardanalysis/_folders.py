@@ -22,7 +22,7 @@ from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, Zi
 
 from attrs import frozen
 
-from ._errors import DocumentError
+from ._errors import DocumentError, InvalidValue
 
 __all__ = ["Member", "files_in", "members_of", "open_member"]
 
@@ -86,7 +86,10 @@ def _pattern(glob: str) -> re.Pattern[str]:
             inside = found[0][1:-1].replace("\\", "\\\\").replace("[", "\\[")
             pattern += f"[^/{inside[1:]}]" if inside.startswith("!") else f"[{inside}]"
         at = found.end()
-    return re.compile(pattern + re.escape(glob[at:]), re.IGNORECASE | re.DOTALL)
+    try:
+        return re.compile(pattern + re.escape(glob[at:]), re.IGNORECASE | re.DOTALL)
+    except re.error as error:
+        raise InvalidValue(f"{glob!r} is no pattern for names: {error}.") from None
 
 
 _PIECES = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
@@ -103,11 +106,13 @@ def files_in(folder: Path, glob: str, ignore: Iterable[str]) -> list[tuple[str, 
 
     Raises:
         DocumentError: It is no folder, or cannot be looked into.
+        ConfigurationError: A pattern is none.
     """
     name = os.fsencode(folder.name or folder).decode(errors="replace")
+    chosen = _Chosen(glob, ignore)
     try:
         root = folder.resolve(strict=True)
-        found = list(_below("", _Chosen(glob, ignore), _listed(root)))
+        found = list(_below("", chosen, _listed(root)))
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links in a circle, in Python before 3.13
         raise _no_folder(name, folder, error) from error
     return [(path, folder / path) for path in sorted(found, key=lambda path: path.split("/"))]

@@ -120,7 +120,12 @@ class Job(Generic[_T]):
             try:
                 self.item = await save()
             except CommitUnknown:
-                self.item = await save()  # under the same key it happens once
+                try:
+                    self.item = await save()  # under the same key it happens once
+                except CommitUnknown:
+                    if key not in await store.checkpoints(item.run_id, item.id):
+                        raise
+                    self.item = await self._store.get_item(item.run_id, item.id)
         self.kept, self.spent = usage if self.kept is None else self.kept + usage, Usage()
         self._changed()
 

@@ -159,7 +159,8 @@ class Upload:
             context: What is known about all of them beyond their content.
 
         Returns:
-            The uploads in the order of their paths, named by these: ``sub/brief.docx``. None if no file is asked for.
+            The uploads in the order of their paths, by which they are named, such as ``sub/brief.docx``; none if no file
+            is asked for.
 
         Raises:
             DocumentError: There is no such folder, or it cannot be looked into.
@@ -216,8 +217,8 @@ class Upload:
             expanded_bytes: What the members that are asked for may come to when they are unpacked, as they declare.
 
         Returns:
-            The uploads in the order of their paths, named by these: ``pile.zip/sub/brief.docx``. None if no member is
-            asked for.
+            The uploads in the order of their paths, by which they are named, such as ``pile.zip/sub/brief.docx``; none
+            if no member is asked for.
 
         Raises:
             DocumentError: There is no such file, or it is no zip archive, or it is larger than allowed; the code is
@@ -237,6 +238,9 @@ class Upload:
                 expanded_bytes=expanded_bytes,
                 in_memory=path is None,
             )
+        if any(each.key == "[Content_Types].xml" for each in listed):
+            remedy = "Pass it to Upload.from_path or Upload.from_bytes."
+            raise DocumentError(name, "it is an Office file and no archive of documents", remedy, code="malformed")
         return [
             cls(
                 name=f"{name}/{each.name}",
@@ -304,6 +308,8 @@ class Upload:
             raise DocumentError(self.name, "it has neither data nor a path", "Use Upload.from_*.", code="not_found")
         try:
             self._check_inside(self.path)
+            if self.modified_ns is not None:
+                _regular(self.path)  # a pipe in its place would be waited for without end
             with self.path.open("rb") as file:
                 self._check_unchanged(os.fstat(file.fileno()))
                 yield file

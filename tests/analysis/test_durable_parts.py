@@ -141,6 +141,20 @@ async def test_what_was_asked_otherwise_is_asked_again(api: FakeMessagesAPI) -> 
     assert len(api.requests) - first == PARTS
 
 
+async def test_caching_otherwise_asks_nothing_again(api: FakeMessagesAPI) -> None:
+    """Whether requests are marked for the prompt cache changes no answer, and so nothing of what is kept."""
+    store = MemoryStore()
+    api.answer = lambda request: Reply.refusal() if section_of(request) == 12 else found(request)
+    await run_it(api, store)
+    first = len(api.requests)
+    api.answer = found
+
+    run = await run_it(api, store, retry_failed=True, cache=False)
+
+    assert titles(run) == ALL
+    assert len(api.requests) - first == 1
+
+
 async def test_a_part_that_was_too_long_is_not_asked_again(api: FakeMessagesAPI) -> None:
     """That it has to be read in halves is known after an interruption, and its halves are kept as well."""
     store = MemoryStore()

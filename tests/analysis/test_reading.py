@@ -130,7 +130,7 @@ async def test_a_model_that_only_repeats_itself_is_not_asked_for_ever(api: FakeM
     assert len(api.requests) == 2
     assert analysis.missing is not None
     assert analysis.missing.code == "truncated"
-    assert f"characters 0 to {len(TEXT)}; 0 % of {len(TEXT)} characters was read." in analysis.missing.message
+    assert f"characters 0 to {len(TEXT)}; 0 % of the document was read." in analysis.missing.message
 
 
 async def test_a_part_whose_answer_is_cut_is_cut_too(api: FakeMessagesAPI) -> None:
@@ -217,7 +217,7 @@ async def test_a_part_that_cannot_be_cut_any_more_is_named(api: FakeMessagesAPI)
     assert titles(analysis)[:6] == [f"Thing {n}" for n in range(1, 7)]
     assert analysis.missing is not None
     assert analysis.missing.code == "context_window_exceeded"
-    assert f" of {len(LONG):,} characters was read." in analysis.missing.message
+    assert " % of the document was read." in analysis.missing.message
     assert "retry_failed=True" in analysis.missing.message
     assert "section 8" not in analysis.missing.message
 
@@ -278,7 +278,7 @@ async def test_what_hits_all_parts_ends_the_document_at_once(api: FakeMessagesAP
     assert analysis.missing is not None
     assert analysis.missing.code == "api_unavailable"
     assert analysis.missing.message.startswith(
-        "Not read: characters 396 to 1,056; 37 % of 1,056 characters was read. The API"
+        "Not read: characters 396 to 1,056; 37 % of the document was read. The API"
     )
     assert 0.37 < analysis.coverage < 0.38
 

@@ -11,7 +11,7 @@ import anyio.from_thread
 import pytest
 
 from cardanalysis._documents import Document
-from cardanalysis._errors import DocumentError
+from cardanalysis._errors import ConfigurationError, DocumentError
 from cardanalysis._uploads import Upload
 from cardanalysis.abc import Loader
 from cardanalysis.loading import DocumentLoader, Limits, load
@@ -69,7 +69,7 @@ async def test_limits_are_its_own():
 
 async def test_limits_must_be_limits():
     """Anything but limits is refused when the loader is made."""
-    with pytest.raises(TypeError, match="limits"):
+    with pytest.raises(ConfigurationError, match="limits"):
         DocumentLoader(limits=3)
 
 

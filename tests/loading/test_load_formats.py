@@ -196,3 +196,13 @@ def test_errors_hold_no_document_text():
         with pytest.raises(DocumentError) as caught:
             load(Upload.from_text(content, name))
         assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "line"), [("a.txt", "a\n\n"), ("a.md", "- a\n"), ("a.csv", "a,b\n")])
+def test_a_document_has_only_so_many_blocks(name, line):
+    """What would take a hundred times its size in memory is refused where it becomes too much."""
+    load(Upload.from_bytes(line.encode() * 20, name), Limits(blocks=20, rows=20))
+    with pytest.raises(DocumentError, match="more than 20") as caught:
+        load(Upload.from_bytes(line.encode() * 21, name), Limits(blocks=20, rows=20))
+
+    assert caught.value.code == "too_large"

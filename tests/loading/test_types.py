@@ -19,7 +19,7 @@ def zipped(*names: str, **contents: bytes) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for name in names:
-            archive.writestr(name, contents.get(name, b""))
+            archive.writestr(zipfile.ZipInfo(name), contents.get(name, b""))  # of a fixed date
     return file.getvalue()
 
 

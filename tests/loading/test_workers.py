@@ -16,7 +16,7 @@ from attrs import evolve
 
 from cardanalysis._errors import DocumentError
 from cardanalysis._uploads import Upload
-from cardanalysis.loading import Limits
+from cardanalysis.loading import Limits, _loader
 from cardanalysis.loading._reading import Reading
 from cardanalysis.loading._workers import Cancellation, Workers, close_workers
 
@@ -30,7 +30,9 @@ ODD = """
         def run(self):
             name = self.upload.name
             if name == "hang":
-                Path(self.upload.data.decode()).touch()
+                begun = Path(self.upload.data.decode())
+                begun.with_name("pid").write_text(str(os.getpid()))
+                begun.touch()
                 time.sleep(3600)
             if name == "eat":
                 kept = []
@@ -216,8 +218,6 @@ def test_cancelled_before_it_began(workers: Workers, odd: Callable[..., Reading]
 @pytest.mark.anyio
 async def test_cancelling_a_loader_ends_the_process(odd: Callable[..., Reading], tmp_path: Path) -> None:
     """A task that is cancelled while its upload is read leaves no process that goes on reading."""
-    from cardanalysis.loading import _loader
-
     begun, reading = tmp_path / "begun", odd("hang", b"")
     reading = evolve(reading, upload=evolve(reading.upload, data=os.fsencode(begun)))
     seen: list[Cancellation] = []
@@ -247,7 +247,7 @@ def test_a_script_needs_no_guard(tmp_path: Path) -> None:
         textwrap.dedent("""
             from pathlib import Path
             from cardanalysis import Upload
-            from cardanalysis.loading import Limits
+            from cardanalysis.loading import Limits, _loader
             from cardanalysis.loading._reading import Reading
             from cardanalysis.loading._workers import Cancellation, workers
             print(workers.read(Reading(Upload.from_text("Hello", "a.md"), Limits(), "auto"), Cancellation()).text)
@@ -258,3 +258,87 @@ def test_a_script_needs_no_guard(tmp_path: Path) -> None:
 
     assert done.stdout == "Hello\n"
     assert done.stderr == ""
+
+
+def test_where_no_process_can_be_started(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An app that is frozen, or has no Python to start, is told what to do instead."""
+    reading = Reading(Upload.from_text("x", "a.md"), Limits(), "auto")
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", "/no/such/python")
+        assert code_of(workers, reading) == "no_process"
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "frozen", True, raising=False)
+        with pytest.raises(DocumentError, match="isolate=False"):
+            workers.read(reading, Cancellation())
+
+
+def test_an_upload_of_a_class_of_ones_own(workers: Workers) -> None:
+    """What only the caller can import is read here and parsed there."""
+
+    class Mine(Upload):
+        pass
+
+    mine = Mine(name="a.md", media_type="text/markdown", size=5, data=b"Hello")
+    assert workers.read(Reading(mine, Limits(), "auto"), Cancellation()).text == "Hello"
+
+
+def test_a_process_that_ends_itself_is_no_fault_of_the_upload(workers: Workers, odd: Callable[..., Reading]) -> None:
+    """A process that was idle for so long that it goes just when it is needed is replaced."""
+    pid_of(workers, odd)
+    process = workers._idle[0].process
+    assert process.stdin is not None
+    process.stdin.close()  # it leaves by itself, as after a minute
+    process.wait()
+    process.stdin = Path(os.devnull).open("wb")  # noqa: SIM115 - closed with the process
+    process.poll = lambda: None  # type: ignore[method-assign]  # nobody has noticed yet
+
+    assert workers.read(odd("a.md"), Cancellation()).text.startswith("# Title")
+
+
+@pytest.mark.anyio
+async def test_waiting_for_a_process_keeps_no_other_thread_waiting(odd: Callable[..., Reading], tmp_path: Path) -> None:
+    """However many uploads wait to be read, an app's other work in threads goes on."""
+    begun = tmp_path / "begun"
+    reading = odd("hang", os.fsencode(begun), seconds=30)
+    close_workers()
+    loader = _loader.DocumentLoader()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(_loader, "_load", lambda _reading, _isolate, c: _loader.workers.read(reading, c))
+        async with anyio.create_task_group() as tasks:
+            for _ in range(60):
+                tasks.start_soon(loader.load, reading.upload)
+            while not begun.exists():  # noqa: ASYNC110 - another process makes it
+                await anyio.sleep(0.01)
+            with anyio.fail_after(20):
+                assert await anyio.to_thread.run_sync(lambda: "done") == "done"
+            tasks.cancel_scope.cancel()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc to look into")
+def test_a_process_does_not_outlive_its_parent(odd: Callable[..., Reading], tmp_path: Path) -> None:
+    """A parser that hangs is ended at its limit also when the one that waited for it was killed."""
+    begun = tmp_path / "begun"
+    script = f"""
+        import os, sys
+        sys.path.insert(0, {str(tmp_path)!r})
+        from odd_reading import Odd
+        from cardanalysis import Upload
+        from cardanalysis.loading import Limits, _loader
+        from cardanalysis.loading._workers import Cancellation, workers
+        print("ready", flush=True)
+        upload = Upload.from_bytes({os.fsencode(begun)!r}, "hang")
+        workers.read(Odd(upload, Limits(seconds=1.0), "auto"), Cancellation())
+    """
+    parent = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    with parent:
+        while not begun.exists():
+            threading.Event().wait(0.01)
+        parent.kill()
+        pid = int((tmp_path / "pid").read_text())
+        parent.wait()
+    for _ in range(2_000):
+        if not Path(f"/proc/{pid}").exists():
+            return
+        threading.Event().wait(0.01)
+    pytest.fail("It is still there.")

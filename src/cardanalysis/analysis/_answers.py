@@ -115,7 +115,8 @@ def as_card(card: Mapping[str, Any], *, made_by: str, pictures: Sequence[Locatio
     """
     priority = card["priority"].strip().casefold()
     texts = {name: _trimmed(value) for name, value in card.items() if name not in ("priority", "pictures")}
-    seen = [pictures[number - 1] for number in dict.fromkeys(card.get("pictures", ())) if 0 < number <= len(pictures)]
+    numbers: list[int] = list(dict.fromkeys(card.get("pictures", ())))
+    seen = [pictures[number - 1] for number in numbers if 0 < number <= len(pictures)]
     return Card(**texts, priority=None if priority == _UNSTATED else priority, made_by=made_by, pictures=seen)
 
 

@@ -39,8 +39,8 @@ def media_block(media: Media) -> dict[str, Any]:
 
 def pictures_in(document: Document, start: int, end: int) -> Iterator[Block]:
     """The blocks of a span that have something to look at, in order."""
-    for block in document.blocks:
-        if block.media is not None and start <= block.location.start < end:
+    for block in document.pictures:
+        if start <= block.location.start < end:
             yield block
 
 

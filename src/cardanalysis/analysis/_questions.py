@@ -99,7 +99,10 @@ class Questions:
     def key(self, document: Document, request: AnalysisRequest, part: Part, *, max_cards: int) -> str:
         """Tell the question about a part from every other one, without making it."""
         excerpt = _excerpt(document, part)
-        about = [document.upload_id, document.name, context_text(request.context), max_cards, self._params([])]
+        # Whether it is marked for the prompt cache is no matter.
+        thinking = None if self.thinking is None else dict(self.thinking)
+        asked = [self.model, self.max_tokens, self.prompt, thinking, self.effort]
+        about = [document.upload_id, document.name, context_text(request.context), max_cards, asked]
         text = json.dumps([about, excerpt.text, excerpt.place, list(excerpt.headings), list(excerpt.pictures)])
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -139,8 +139,7 @@ class Reading:
         if kept is None:
             return False
         if "cards" not in kept:  # it was too long, which need not be found out again
-            await self._halve(todo)
-            return True
+            return await self._halve(todo)
         self._cards += from_dict(list[Card], kept["cards"])
         self._tally.requests += kept["requests"]
         self._read, self._restored = self._read + 1, self._restored + 1
@@ -284,7 +283,7 @@ class Reading:
         places = "; ".join(place_of(self.document, part) for part in joined(part for part, _ in self._unread))
         error = self._unread[0][1]
         again = "" if isinstance(error, RunStopped) else " To read the rest, pass retry_failed=True."
-        share = f"{math.floor(100 * self._coverage())} % of {len(self.document.text):,} characters was read."
+        share = f"{math.floor(100 * self._coverage())} % of the document was read."
         return ItemError(code=error.code, message=f"Not read: {places}; {share} {error}{again}")
 
     def _coverage(self) -> float:

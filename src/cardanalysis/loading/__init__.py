@@ -1,4 +1,4 @@
-"""Turns uploads into documents: plain text, Markdown, CSV and TSV, with the exact place of every block.
+"""Turns uploads of all formats into documents, with the exact place of every block.
 
 `load` does the work and blocks while it does; `DocumentLoader` does the same in a worker thread.
 """

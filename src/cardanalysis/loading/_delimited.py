@@ -90,7 +90,7 @@ CSV = Format(
     title="CSV",
     media_types=("text/csv", "text/comma-separated-values", "text/x-csv", "application/csv", "application/x-csv"),
     endings=(".csv",),
-    max_bytes=lambda limits: limits.table_bytes,
+    limit="table_bytes",
     parse=partial(_parse, usual=","),
 )
 
@@ -98,6 +98,6 @@ TSV = Format(
     title="TSV",
     media_types=("text/tab-separated-values", "text/tsv"),
     endings=(".tsv", ".tab"),
-    max_bytes=lambda limits: limits.table_bytes,
+    limit="table_bytes",
     parse=partial(_parse, usual="\t"),
 )

@@ -64,7 +64,7 @@ FORMAT = Format(
         "application/vnd.ms-word.template.macroenabled.12",
     ),
     endings=(".docx", ".docm", ".dotx", ".dotm"),
-    max_bytes=lambda limits: limits.document_bytes,
+    limit="document_bytes",
     parse=_parse,
     isolated=True,
 )

@@ -34,12 +34,14 @@ class Limits:
         members: Files in an archive; Word, Excel and PowerPoint files are archives too.
         expanded_bytes: What the members of an archive may come to when they are unpacked.
         pages: Pages or slides.
+        blocks: Paragraphs, list items, rows and the like of a document; each takes half a kilobyte and more of memory.
         rows: Rows of all tables of a document together.
         cells: Cells of all tables of a document together.
         pixels: Pixels of one image.
-        seconds: How long a parser may take. Text, Markdown, CSV and TSV are read without such a bound: their readers
-            take time in proportion to the size.
-        memory_bytes: What a parser may take beyond what its process needs to start, on Linux and macOS.
+        seconds: How long a parser may take. Text, Markdown, CSV and TSV are read in a thread, without such a bound:
+            their readers take time in proportion to the size.
+        memory_bytes: What a parser may take beyond what its process needs to start, on Linux and macOS. What a document
+            takes in your own process is bounded by its size and by `blocks`, `rows` and `cells`.
 
     Raises:
         ConfigurationError: A limit is not a whole number of at least 1, or `seconds` is not more than 0.
@@ -55,8 +57,9 @@ class Limits:
     members: int = field(default=10_000, validator=positive)
     expanded_bytes: int = field(default=1_000_000_000, validator=positive)
     pages: int = field(default=2_000, validator=positive)
+    blocks: int = field(default=250_000, validator=positive)
     rows: int = field(default=250_000, validator=positive)
-    cells: int = field(default=5_000_000, validator=positive)
+    cells: int = field(default=2_500_000, validator=positive)
     pixels: int = field(default=100_000_000, validator=positive)
     seconds: float = field(default=60.0, validator=duration)
     memory_bytes: int = field(default=256_000_000, validator=positive)
@@ -99,6 +102,11 @@ class Source:
         remedy = f"Split it into parts, or raise Limits.{limit}."
         return DocumentError(self.name, found, remedy, code="too_large")
 
+    def check_blocks(self, count: int) -> None:
+        """Refuse a document that has more blocks than are allowed."""
+        if count > self.limits.blocks:
+            raise self.too_large(f"it has more than {self.limits.blocks:,} paragraphs, items and rows", "blocks")
+
     def malformed(self, problem: str) -> DocumentError:
         """What to raise where it is not what it should be; `problem` is a clause: ``it ends in the middle``."""
         remedy = "Open it in the program it came from and save it again."
@@ -135,11 +143,15 @@ class RowTally:
 
 @frozen(kw_only=True)
 class Parsed:
-    """What a parser gives back: the text, its blocks in reading order, and what a person should know about them."""
+    """What a parser gives back: the text, its blocks in reading order, and what a person should know about them.
+
+    What is missing are places that should have been read and could not be, such as ``page 3``.
+    """
 
     text: str = field(repr=False)
     blocks: list[Block] = field(repr=False)
     notes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -150,7 +162,7 @@ class Format:
         title: What people call it.
         media_types: The types it is declared as, lower case; the first is the one its documents get.
         endings: The endings of its files, lower case, with the dot.
-        max_bytes: Picks its limit.
+        limit: The field of `Limits` that has the size of its largest file.
         parse: Parses it. An upload in which it finds no block counts as empty. It imports other packages when it is
             called, not before.
         isolated: Whether it is parsed in a process of its own, with limits: by code that hostile files can hang.
@@ -159,9 +171,14 @@ class Format:
     title: str
     media_types: tuple[str, ...]
     endings: tuple[str, ...]
-    max_bytes: Callable[[Limits], int]
+    limit: str
     parse: Callable[[Source], Parsed] = field(repr=False)
     isolated: bool = False
+
+    def max_bytes(self, limits: Limits) -> int:
+        """The size of its largest file."""
+        most: int = getattr(limits, self.limit)
+        return most
 
     @property
     def is_text(self) -> bool:

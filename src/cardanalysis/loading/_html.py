@@ -85,7 +85,7 @@ FORMAT = Format(
     title="HTML",
     media_types=("text/html", "application/xhtml+xml"),
     endings=(".html", ".htm", ".xhtml"),
-    max_bytes=lambda limits: limits.text_bytes,
+    limit="text_bytes",
     parse=_parse,
     isolated=True,
 )

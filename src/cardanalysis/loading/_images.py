@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .._documents import BlockKind, Media
 from .._errors import DocumentError
-from ._formats import Format, Limits, Parsed, Source
+from ._formats import Format, Parsed, Source
 from ._writing import BlockWriter
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _no_image(data: bytes, source: Source) -> DocumentError:
 
 def _too_many_pixels(source: Source) -> DocumentError:
     found = f"it has more than {source.limits.pixels:,} pixels"
-    return DocumentError(source.name, found, "Save it in a smaller size.", code="too_large")
+    return DocumentError(source.name, found, "Save it in a smaller size, or raise Limits.pixels.", code="too_large")
 
 
 def _check_pixels(pixels: int, bytes_each: int, source: Source) -> None:
@@ -149,7 +149,8 @@ def _check_pixels(pixels: int, bytes_each: int, source: Source) -> None:
         raise _too_many_pixels(source)
     if bytes_each * pixels > limits.memory_bytes * 0.75:
         found = f"its {pixels:,} pixels take more than {limits.memory_bytes:,} bytes of memory"
-        raise DocumentError(source.name, found, "Save it in a smaller size or as JPEG.", code="too_large")
+        remedy = "Save it in a smaller size, or raise Limits.memory_bytes."
+        raise DocumentError(source.name, found, remedy, code="too_large")
 
 
 def _check_webp(data: bytes, source: Source) -> None:
@@ -296,14 +297,11 @@ def _webp_parts(data: bytes) -> Iterator[bytes]:
 
 
 def _format(title: str, media_type: str, *endings: str, others: tuple[str, ...] = ()) -> Format:
-    def max_bytes(limits: Limits) -> int:
-        return limits.gif_bytes if media_type == "image/gif" else limits.image_bytes
-
     return Format(
         title=title,
         media_types=(media_type, *others),
         endings=endings,
-        max_bytes=max_bytes,
+        limit="gif_bytes" if media_type == "image/gif" else "image_bytes",
         parse=_parse,
         isolated=True,
     )

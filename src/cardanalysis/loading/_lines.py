@@ -9,6 +9,7 @@ from typing import NamedTuple
 from attrs import define
 
 from .._documents import Block, BlockKind, Location
+from ._formats import Source
 
 LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -114,8 +115,8 @@ class LineParser:
     Lines are not kept, so that a text of a million lines takes no more memory than its blocks.
     """
 
-    def __init__(self, name: str, text: str) -> None:
-        self._name = name
+    def __init__(self, source: Source, text: str) -> None:
+        self._source = source
         self.text = text
         self.blocks: list[Block] = []
         self.open: OpenBlock | None = None
@@ -161,8 +162,9 @@ class LineParser:
     ) -> None:
         """Add a finished block, unless it is empty."""
         if start < end:
-            place = Location(name=self._name, start=start, end=end, line=first.number, end_line=last.number)
+            place = Location(name=self._source.name, start=start, end=end, line=first.number, end_line=last.number)
             text = self.text[start:end]
+            self._source.check_blocks(len(self.blocks) + 1)
             self.blocks.append(
                 Block(kind=kind, text=text, location=place, level=level, cells=tuple(cells), columns=tuple(columns))
             )

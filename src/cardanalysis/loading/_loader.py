@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from anyio import get_cancelled_exc_class, to_thread
-from attrs import field, frozen, validators
+from anyio import CapacityLimiter, get_cancelled_exc_class, to_thread
+from anyio.lowlevel import RunVar
+from attrs import field, frozen
 
 from .._documents import Document
 from .._uploads import Upload
-from .._validators import flag, one_of
+from .._validators import flag, instance_of, one_of
 from ._formats import Limits, Pages
 from ._reading import Reading, check_size
 from ._registry import FORMATS
@@ -40,7 +41,8 @@ def load(upload: Upload, limits: Limits | None = None, *, pages: Pages = "auto",
 
 
 def _load(reading: Reading, isolate: bool, cancellation: Cancellation) -> Document:
-    check_size(reading.upload.name, reading.upload.size, max(each.max_bytes(reading.limits) for each in FORMATS))
+    roomiest = max(FORMATS, key=lambda each: each.max_bytes(reading.limits))
+    check_size(reading.upload.name, reading.upload.size, roomiest.max_bytes(reading.limits), roomiest.limit)
     if isolate and (reading.is_archive() or reading.choose()[0].isolated):
         return workers.read(reading, cancellation)
     return reading.run()
@@ -53,13 +55,14 @@ class DocumentLoader:
     Attributes:
         limits: What uploads may hold, and what reading one may take.
         pages: Which pages of a PDF file the model looks at, as pages: with ``auto`` those whose text cannot be read,
-            such as scans; with ``text`` none, which is cheaper; with ``picture`` all, which is best for drawings.
+            such as scans; with ``text`` none, which is cheaper: such pages are then left out, which is noted, and an
+            upload counts as completed without them; with ``picture`` all, which is best for drawings.
         isolate: Whether formats whose parsers can be made to hang, or to take all memory, are read in a process of
             their own. Turn it off only where no process can be started; then `Limits.seconds` and
             `Limits.memory_bytes` do not hold.
     """
 
-    limits: Limits = field(factory=Limits, validator=validators.instance_of(Limits))
+    limits: Limits = field(factory=Limits, validator=instance_of(Limits))
     pages: Pages = field(default="auto", validator=one_of("auto", "text", "picture"))
     isolate: bool = field(default=True, validator=flag)
 
@@ -78,7 +81,21 @@ class DocumentLoader:
         """
         reading, cancellation = Reading(upload, self.limits, self.pages), Cancellation()
         try:
-            return await to_thread.run_sync(_load, reading, self.isolate, cancellation, abandon_on_cancel=True)
+            return await to_thread.run_sync(
+                _load, reading, self.isolate, cancellation, abandon_on_cancel=True, limiter=_limiter()
+            )
         except get_cancelled_exc_class():
             cancellation.cancel()
             raise
+
+
+_LIMITER: RunVar[CapacityLimiter] = RunVar("cardanalysis_loading")
+
+
+def _limiter() -> CapacityLimiter:
+    """Threads of our own: some wait long for a process, and the app's others must not wait with them."""
+    limiter = _LIMITER.get(None)
+    if limiter is None:
+        limiter = CapacityLimiter(2 * workers.most)
+        _LIMITER.set(limiter)
+    return limiter

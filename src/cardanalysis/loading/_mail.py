@@ -312,7 +312,7 @@ FORMAT = Format(
     title="mail",
     media_types=("message/rfc822",),
     endings=(".eml",),
-    max_bytes=lambda limits: limits.document_bytes,
+    limit="document_bytes",
     parse=_parse,
     isolated=True,
 )

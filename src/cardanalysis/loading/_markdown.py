@@ -26,12 +26,12 @@ _METADATA = re.compile(r"(?:#|[A-Za-z_][\w .-]*:(?:\s|$))")
 
 def _parse(source: Source) -> Parsed:
     decoded = decode(source)
-    return Parsed(text=decoded.text, blocks=_MarkdownParser(source.name, decoded.text).parse(), notes=decoded.notes)
+    return Parsed(text=decoded.text, blocks=_MarkdownParser(source, decoded.text).parse(), notes=decoded.notes)
 
 
 class _MarkdownParser(LineParser):
-    def __init__(self, name: str, text: str) -> None:
-        super().__init__(name, text)
+    def __init__(self, source: Source, text: str) -> None:
+        super().__init__(source, text)
         self._front_matter_end = _front_matter_end(text)
         self._fence = ""  # what opened the code block that the next line stands in
         self._in_comment = False
@@ -263,6 +263,6 @@ FORMAT = Format(
     title="Markdown",
     media_types=("text/markdown", "text/x-markdown"),
     endings=(".md", ".markdown"),
-    max_bytes=lambda limits: limits.text_bytes,
+    limit="text_bytes",
     parse=_parse,
 )

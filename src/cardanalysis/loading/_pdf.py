@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from attrs import evolve
+
 from .._documents import BlockKind, Media
 from .._errors import DocumentError
 from ._formats import Format, Parsed, Source
@@ -19,7 +21,7 @@ from ._pdf_lines import Layout
 from ._pdf_streams import check_streams
 from ._writing import BlockWriter
 
-_LARGEST_PAGE = 20_000_000
+_LARGEST_PAGE = 8_000_000
 """Of a file of one page, in bytes: a request to the API has 32 MB, and base64 adds a third."""
 
 _TRIES = 2
@@ -70,7 +72,8 @@ class _PdfParser:
             problem = "none of its pages has text that can be read"
             remedy = 'Have them looked at: let pages be "auto" or "picture".'
             raise DocumentError(self._source.name, problem, remedy, code="empty")
-        return self._writer.parsed(list(self._notes(pages)))
+        missing = tuple(f"page {number}" for number, page in enumerate(pages, 1) if page is None)
+        return evolve(self._writer.parsed(list(self._notes(pages))), missing=missing)
 
     def _write(self, number: int, page: Page, layout: Layout) -> None:
         makes_sense = _makes_sense(page)
@@ -174,7 +177,7 @@ FORMAT = Format(
     title="PDF",
     media_types=("application/pdf", "application/x-pdf"),
     endings=(".pdf",),
-    max_bytes=lambda limits: limits.document_bytes,
+    limit="document_bytes",
     parse=_parse,
     isolated=True,
 )

@@ -23,7 +23,7 @@ _SENTENCE_ENDS = (".", ",", ";", "!", "?")
 
 def _parse(source: Source) -> Parsed:
     decoded = decode(source)
-    return Parsed(text=decoded.text, blocks=_PlainParser(source.name, decoded.text).parse(), notes=decoded.notes)
+    return Parsed(text=decoded.text, blocks=_PlainParser(source, decoded.text).parse(), notes=decoded.notes)
 
 
 class _PlainParser(LineParser):
@@ -93,6 +93,6 @@ FORMAT = Format(
     title="plain text",
     media_types=("text/plain",),
     endings=(".txt", ".text"),
-    max_bytes=lambda limits: limits.text_bytes,
+    limit="text_bytes",
     parse=_parse,
 )

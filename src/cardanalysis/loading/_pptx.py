@@ -332,7 +332,7 @@ FORMAT = Format(
         "application/vnd.ms-powerpoint.template.macroenabled.12",
     ),
     endings=(".pptx", ".pptm", ".ppsx", ".ppsm", ".potx", ".potm"),
-    max_bytes=lambda limits: limits.slides_bytes,
+    limit="slides_bytes",
     parse=_parse,
     isolated=True,
 )

@@ -48,7 +48,7 @@ class Reading:
         """
         upload = self.upload
         chosen, notes = self.choose()
-        check_size(upload.name, self._size(), chosen.max_bytes(self.limits))
+        check_size(upload.name, self._size(), chosen.max_bytes(self.limits), chosen.limit)
         parsed = self._parse(chosen)
         if not parsed.blocks:
             raise _empty(upload.name)
@@ -59,6 +59,7 @@ class Reading:
             text=parsed.text,
             blocks=parsed.blocks,
             notes=notes + parsed.notes,
+            missing=parsed.missing,
         )
 
     def _size(self) -> int:
@@ -72,18 +73,18 @@ class Reading:
         try:
             return chosen.parse(source)
         except ModuleNotFoundError as error:
-            problem = f"the package {error.name} that reads {chosen.title} files is not installed"
+            problem = f"the package {error.name}, which is needed to read it, is not installed"
             remedy = 'Install it with pip install "cardanalysis[documents]".'
             raise DocumentError(name, problem, remedy, code="missing_extra") from error
         except (CardAnalysisError, MemoryError):
             raise
         except Exception as error:
-            problem = f"something in it is not as it should be in a {chosen.title} file ({type(error).__qualname__})"
+            problem = f"something in it is not as it should be in {chosen.title} ({type(error).__qualname__})"
             remedy = "Open it in the program it came from and save it again."
             raise DocumentError(name, problem, remedy, code="malformed") from error
 
 
-def check_size(name: str, size: int, most: int) -> None:
+def check_size(name: str, size: int, most: int, limit: str) -> None:
     """Refuse an upload that is empty or larger than its limit."""
     if size == 0:
         raise _empty(name)
@@ -91,7 +92,7 @@ def check_size(name: str, size: int, most: int) -> None:
         raise DocumentError(
             name,
             f"it has {size:,} bytes and at most {most:,} are allowed",
-            "Split it into parts, or raise the limit.",
+            f"Split it into parts, or raise Limits.{limit}.",
             code="too_large",
         )
 

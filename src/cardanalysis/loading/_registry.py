@@ -111,10 +111,6 @@ def _ending(name: str) -> str:
 
 
 def _unknown(name: str, type_or_ending: str) -> DocumentError:
-    *others, last = (f"{each.title} ({', '.join(each.endings)})" for each in FORMATS)
-    return DocumentError(
-        name,
-        f"{type_or_ending} is not a format that can be read",
-        f"Export it as {', '.join(others)} or {last}; if it is one of them already, say so with media_type.",
-        code="unknown_type",
-    )
+    known = ", ".join(each.endings[0] for each in FORMATS)
+    remedy = f'Export it as one of {known}; if it is text as it is, pass media_type="text/plain".'
+    return DocumentError(name, f"{type_or_ending} is not a format that can be read", remedy, code="unknown_type")

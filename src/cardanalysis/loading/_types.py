@@ -68,7 +68,7 @@ _EMPTY_ZIP = b"PK\x05\x06"
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 _PROLOG = rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*+"
-_HTML = re.compile(_PROLOG + rb"<(?:!doctype\s+html|html)[\s>]", re.IGNORECASE | re.DOTALL)
+_HTML = re.compile(_PROLOG + rb"<(?:!doctype\s+html|html|head|body|table)[\s>]", re.IGNORECASE | re.DOTALL)
 _SVG = re.compile(_PROLOG + rb"(?:<!doctype\s+svg[^>]*>\s*)?<svg[\s>]", re.IGNORECASE | re.DOTALL)
 _FIELD = re.compile(rb"([A-Za-z][A-Za-z0-9-]*):[ \t]?[^\r\n]*\r?\n(?:[ \t][^\r\n]*\r?\n)*")
 _OF_MAIL = {b"received", b"mime-version", b"message-id", b"return-path", b"delivered-to", b"dkim-signature"}
@@ -163,7 +163,7 @@ def _of_zip(file: BinaryIO) -> Content | None:
         for folder, content in _PARTS.items():
             if any(name.startswith(folder) for name in names):
                 return content
-    remedy = "Pass it to Upload.from_zip, which makes an upload of each document in it."
+    remedy = "Hand in what is in it: Upload.from_zip makes an upload of each document, as does the command for a PATH."
     return Content("application/zip", "a zip archive", remedy)
 
 

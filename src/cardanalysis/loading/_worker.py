@@ -6,6 +6,7 @@ length. Both ends are ours: what a file holds reaches the parent only as the val
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import pickle
 import select
@@ -23,10 +24,13 @@ from .._errors import DocumentError
 from ._memory import limited
 from ._reading import Reading, out_of_memory
 
-__all__ = ["BLOCKS_AT_ONCE", "main", "receive", "send"]
+__all__ = ["BLOCKS_AT_ONCE", "LONGEST_SECONDS", "main", "receive", "send"]
 
 _LENGTH: Final = struct.Struct("<Q")
 _IDLE_SECONDS: Final = 60.0
+_GRACE_SECONDS: Final = 2.0
+LONGEST_SECONDS: Final = 1_000_000.0
+"""Longer than any reading; timers do not take everything."""
 BLOCKS_AT_ONCE: Final = 500
 """Blocks in one message: what is unpickled in one go keeps every other thread of the parent waiting."""
 
@@ -88,6 +92,9 @@ def _silence() -> None:
 
 def _answer(reading: Reading) -> Iterator[object]:
     """The document without its blocks, and then the blocks; or the error."""
+    # The parent ends this process when it is late; this is for when the parent was killed, and it holds in C code too.
+    seconds = min(reading.limits.seconds, LONGEST_SECONDS)
+    faulthandler.dump_traceback_later(seconds + _GRACE_SECONDS, exit=True)
     try:
         with limited(reading.limits.memory_bytes):
             document = reading.run()
@@ -97,6 +104,8 @@ def _answer(reading: Reading) -> Iterator[object]:
     except MemoryError:
         yield out_of_memory(reading.upload.name, reading.limits)
         return
+    finally:
+        faulthandler.cancel_dump_traceback_later()
     yield evolve(document, blocks=()), len(document.blocks)
     yield from _pieces(document)
 

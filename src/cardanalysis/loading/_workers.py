@@ -23,13 +23,17 @@ from .._errors import DocumentError
 from .._uploads import Upload
 from ._memory import EXIT_OUT_OF_MEMORY
 from ._reading import Reading, out_of_memory
-from ._worker import receive, send
+from ._worker import LONGEST_SECONDS, receive, send
 
 __all__ = ["Workers", "close_workers", "workers"]
 
 _START: Final = "import sys; sys.path[:] = sys.argv[1:]; from cardanalysis.loading._worker import main; main()"
 _MOST_READINGS: Final = 100
 """After so many a process is ended, so that what its parsers leak does not add up."""
+
+
+class _EndedIdle(Exception):
+    """A process ended itself, having been idle, just when it was to be used again."""
 
 
 @define(eq=False)
@@ -41,8 +45,13 @@ class _Worker:
 
     @classmethod
     def start(cls) -> _Worker:
+        if getattr(sys, "frozen", False) or not sys.executable:
+            raise OSError("there is no Python to start")  # sys.executable of a frozen app is the app
         command = [sys.executable, "-c", _START, *sys.path]
-        return cls(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))  # noqa: S603 - ourselves
+        # In a group of its own on POSIX: Ctrl-C is the parent's to answer, also while the process still starts.
+        group = None if sys.platform == "win32" else 0
+        pipe = subprocess.PIPE
+        return cls(subprocess.Popen(command, stdin=pipe, stdout=pipe, process_group=group))  # noqa: S603 - ourselves
 
     @property
     def alive(self) -> bool:
@@ -52,6 +61,10 @@ class _Worker:
         """Kill the process, and wait until it is gone."""
         self.process.kill()
         self.process.wait()
+        self.close()
+
+    def close(self) -> None:
+        """Close our ends of its pipes."""
         for pipe in (self.process.stdin, self.process.stdout):
             with suppress(OSError):  # what it did not read any more
                 cast("IO[bytes]", pipe).close()
@@ -128,25 +141,41 @@ class Workers:
         """
         reading = evolve(reading, upload=_anywhere(reading.upload))
         with self._slots:
-            worker = self._take()
-            reusable = False
+            if cancellation.cancelled:  # nobody waits for it any more, and a process would be started to be killed
+                raise DocumentError(reading.upload.name, "nobody waits for it", "Load it again.", code="cancelled")
             try:
-                with cancellation.ending(worker):
-                    answer = _read(worker, reading)
-                reusable = not cancellation.cancelled
-            finally:
-                # Whatever interrupted it: half of an answer may be left in the pipe.
-                self._give_back(worker) if reusable else worker.end()
+                answer = self._read_in(self._take(reading), reading, cancellation)
+            except _EndedIdle:
+                answer = self._read_in(self._start(reading), reading, cancellation)
         if isinstance(answer, DocumentError):
             raise answer
         return answer
 
-    def _take(self) -> _Worker:
+    def _read_in(self, worker: _Worker, reading: Reading, cancellation: Cancellation) -> Document | DocumentError:
+        reusable = False
+        try:
+            with cancellation.ending(worker):
+                answer = _read(worker, reading)
+            reusable = not cancellation.cancelled
+        finally:
+            # Whatever interrupted it: half of an answer may be left in the pipe.
+            self._give_back(worker) if reusable else worker.end()
+        return answer
+
+    def _start(self, reading: Reading) -> _Worker:
+        try:
+            return _Worker.start()
+        except OSError as error:
+            problem = f"no process can be started to read it in ({error})"
+            remedy = "Pass DocumentLoader(isolate=False), which reads in a thread, without limits on time and memory."
+            raise DocumentError(reading.upload.name, problem, remedy, code="no_process") from error
+
+    def _take(self, reading: Reading) -> _Worker:
         while True:
             try:
                 worker = self._idle.pop()
             except IndexError:
-                return _Worker.start()
+                return self._start(reading)
             if worker.alive:
                 return worker
             worker.end()
@@ -164,6 +193,9 @@ class Workers:
 
     def forget(self) -> None:
         """Leave the processes to another one: after a fork they are the parent's, and so are the locks."""
+        for worker in self._idle:
+            worker.process.returncode = 0  # the parent's to wait for
+            worker.close()
         self._idle.clear()
         self._slots = threading.Semaphore(self.most)
 
@@ -176,13 +208,16 @@ def _read(worker: _Worker, reading: Reading) -> Document | DocumentError:
         late.set()
         worker.process.kill()
 
-    timer = threading.Timer(reading.limits.seconds, end)
+    timer = threading.Timer(min(reading.limits.seconds, LONGEST_SECONDS), end)
     timer.daemon = True
     timer.start()
     try:
         answer = worker.read(reading)
     except (OSError, EOFError):
-        raise _why(reading, late=late.is_set(), exit_code=worker.process.wait()) from None
+        exit_code = worker.process.wait()
+        if exit_code == 0 and worker.readings > 1 and not late.is_set():
+            raise _EndedIdle from None
+        raise _why(reading, late=late.is_set(), exit_code=exit_code) from None
     finally:
         timer.cancel()
         timer.join()
@@ -192,7 +227,9 @@ def _read(worker: _Worker, reading: Reading) -> Document | DocumentError:
 
 
 def _anywhere(upload: Upload) -> Upload:
-    """The upload for a process that may have been started in another folder."""
+    """The upload for a process that may have been started in another folder, and cannot import what the caller can."""
+    if type(upload) is not Upload:
+        return Upload.from_bytes(upload.read(), upload.name, upload.media_type, context=upload.context)
     return upload if upload.path is None else evolve(upload, path=upload.path.absolute())
 
 

@@ -65,6 +65,7 @@ class BlockWriter:
         start = self._length
         self._write(text)
         self._last = _CLOSE.get(kind)
+        self.source.check_blocks(len(self.blocks) + 1)
         location = Location(name=self.source.name, start=start, end=self._length, **place)
         self.blocks.append(
             Block(

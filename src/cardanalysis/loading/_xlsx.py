@@ -308,7 +308,7 @@ FORMAT = Format(
         "application/vnd.ms-excel.template.macroenabled.12",
     ),
     endings=(".xlsx", ".xlsm", ".xltx", ".xltm"),
-    max_bytes=lambda limits: limits.document_bytes,
+    limit="document_bytes",
     parse=_parse,
     isolated=True,
 )

@@ -78,7 +78,7 @@ async def checkpoints_are_kept_in_order(make_store: StoreMaker) -> None:
         equal(await d.kept(), {}, "What is kept at first")
         await d.save(item, "2", cards=["ü", None, 1.5])
         await d.save(item, "10", cards=[])
-        wanted = {"2": {"cards": ["ü", None, 1.5]}, "10": {"cards": []}}
+        wanted: dict[str, Any] = {"2": {"cards": ["ü", None, 1.5]}, "10": {"cards": []}}
         equal(list((await d.kept()).items()), list(wanted.items()), "What is kept")
         equal(await d.kept("b"), {}, "What is kept of the other item")
 
@@ -177,6 +177,7 @@ async def a_cancelled_checkpoint_is_kept_or_not(make_store: StoreMaker) -> None:
     """A call that is cancelled counts its usage if and only if it kept its checkpoint."""
     async with desk(make_store) as d:
         item = await d.trial.take()
+        saved, kept = item, await d.kept()
         for number, after in enumerate(CANCELLED_AFTER):
             await interrupted(partial(d.save, item, str(number)), after=after)
             await d.trial.run()  # a store may finish what it began; what is asked next waits for that
