@@ -159,8 +159,8 @@ class Upload:
             context: What is known about all of them beyond their content.
 
         Returns:
-            The uploads in the order of their paths, by which they are named, such as ``sub/brief.docx``; none if no file
-            is asked for.
+            The uploads in the order of their paths, by which they are named, such as ``sub/brief.docx``; none if no
+            file is asked for.
 
         Raises:
             DocumentError: There is no such folder, or it cannot be looked into.

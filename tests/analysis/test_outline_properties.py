@@ -82,7 +82,7 @@ def values(card: Card) -> list[str]:
 
 def bare(text: str) -> str:
     """The letters and digits: what is left of a text without markup, punctuation and white space, in one case."""
-    return "".join(filter(str.isalnum, re.sub(r"\(b\)|<br>", "", text).casefold()))
+    return "".join(filter(str.isalnum, re.sub(r"\(b\)?|<br>", "", text).casefold()))
 
 
 @given(documents(), st.integers(1, 5))

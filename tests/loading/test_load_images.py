@@ -240,7 +240,7 @@ def test_more_pixels_than_memory():
     """An image that is within the limit of pixels, but not of memory, is refused before it is decoded."""
     error = refused(bomb(9_000, 9_000))
 
-    assert (error.code, error.remedy) == ("too_large", "Save it in a smaller size or as JPEG.")
+    assert (error.code, error.remedy) == ("too_large", "Save it in a smaller size, or raise Limits.memory_bytes.")
 
 
 @pytest.mark.parametrize(
