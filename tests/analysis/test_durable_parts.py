@@ -12,7 +12,7 @@ import pytest
 from anthropic import AsyncAnthropic
 
 from cardanalysis import ClaudeAnalyzer, ItemStatus, MemoryStore, Run, RunStatus, Upload, Usage, analyze_cards
-from cardanalysis.analysis._retries import RetryPolicy
+from cardanalysis.analysis import BatchOptions, RetryPolicy
 from cardanalysis.stores.sqlite import SQLiteStore
 from cardanalysis.testing import FakeMessagesAPI, RecordedRequest, Reply
 
@@ -52,7 +52,9 @@ def found(request: RecordedRequest) -> Reply:
 
 async def run_it(api: FakeMessagesAPI, store: Any, **options: Any) -> Run:
     options = {"max_input_tokens": INPUT_TOKENS, "retry": RetryPolicy(attempts=1)} | options
-    how = {name: options.pop(name) for name in ("retry_failed", "accept_changes", "max_cost") if name in options}
+    how = {
+        name: options.pop(name) for name in ("retry_failed", "accept_changes", "max_cost", "mode") if name in options
+    }
     async with AsyncAnthropic(api_key=KEY, base_url=api.base_url, max_retries=0) as client:
         return await analyze_cards(
             [UPLOAD], store, analyzer=ClaudeAnalyzer(client=client, **options), run_id="r", **how
@@ -249,3 +251,19 @@ async def test_a_killed_process_pays_for_8_of_12_parts_once(api: FakeMessagesAPI
     assert titles(run) == ALL
     assert [section_of(request) for request in api.requests[9:]] == [9, 10, 11, 12]
     assert run.usage.requests == 12
+
+
+async def test_parts_that_were_read_in_batches_are_kept_too(api: FakeMessagesAPI) -> None:
+    """Each part is counted once, whoever told its cost, and a retry makes a batch of the missing ones alone."""
+    store = MemoryStore()
+    quick = BatchOptions(linger_seconds=0.05, poll_seconds=0.01, longest_poll_seconds=0.05)
+    how = {"mode": "batch", "batches": quick}
+    api.answer = lambda request: Reply.refusal() if section_of(request) in (3, 7) else found(request)
+    assert (await run_it(api, store, **how)).usage.requests == PARTS
+    api.answer = found
+
+    run = await run_it(api, store, retry_failed=True, **how)
+
+    assert titles(run) == ALL
+    assert run.usage == run.items[0].usage
+    assert run.usage.requests == PARTS + 2
