@@ -98,9 +98,7 @@ def check_housekeeping(store: object, what: str) -> Housekeeping:
         ConfigurationError: It cannot.
     """
     check_store(store)
-    # Not isinstance: from Python 3.12 on that does not see the methods of a store which hands calls on to another one.
-    missing = [name for name in _HOUSEKEEPING if not callable(getattr(store, name, None))]
-    if missing:
+    if missing := _lacking(store, _HOUSEKEEPING):
         message = (
             f"{what} needs a store with the methods of cardanalysis.abc.Housekeeping; {type(store).__name__} lacks"
         )
@@ -110,8 +108,13 @@ def check_housekeeping(store: object, what: str) -> Housekeeping:
 
 def checkpoint_store(store: object) -> CheckpointStore | None:
     """Return a store if it can keep checkpoints."""
-    can = all(callable(getattr(store, name, None)) for name in ("save_checkpoint", "checkpoints"))
-    return cast("CheckpointStore", store) if can else None
+    return None if _lacking(store, ("save_checkpoint", "checkpoints")) else cast("CheckpointStore", store)
+
+
+def _lacking(store: object, methods: Iterable[str]) -> list[str]:
+    """The methods that a store does not have."""
+    # Not isinstance: from Python 3.12 on that does not see the methods of a store which hands calls on to another one.
+    return [name for name in methods if not callable(getattr(store, name, None))]
 
 
 _HOUSEKEEPING = ("runs", "delete_run", "find_completed", "restore_run")

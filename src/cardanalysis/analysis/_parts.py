@@ -122,8 +122,8 @@ def _spans(document: Document, most: int, size: Callable[[str], int]) -> Iterato
     start, load = 0, _Load()
     for index, block in enumerate(document.blocks if any(pictures_in(document, 0, len(document.text))) else ()):
         more = load.with_block(block, size(block.text))
-        cut = edge(document, index)
-        if (load.pictures or block.media is not None) and more.is_beyond(most) and cut > start:
+        has_pictures = load.pictures or block.media is not None
+        if has_pictures and more.is_beyond(most) and (cut := edge(document, index)) > start:
             yield cut
             start, more = cut, _Load().with_block(block, size(block.text))
         load = more

@@ -15,7 +15,7 @@ from .._errors import DocumentError
 from ._decoding import decode
 from ._delimiters import detect
 from ._formats import Format, Parsed, RowTally, Source
-from ._lines import columns_of
+from ._lines import columns_of, is_number
 from ._records import Record, UnclosedQuote, records
 
 # Excel's way to name the delimiter in the first line.
@@ -64,12 +64,7 @@ def _is_header(first: Record, second: Record | None) -> bool:
     names = [each.strip() for each in first.cells]
     if len(names) == 1 and second is not None and len(second.cells) > 1:
         return False
-    return len(set(names)) == len(names) and all(names) and not any(map(_is_number, names))
-
-
-def _is_number(name: str) -> bool:
-    """Tell whether a cell holds a number, date, time, share or sum: digits and no letters."""
-    return any(map(str.isdigit, name)) and not any(map(str.isalpha, name))
+    return len(set(names)) == len(names) and all(names) and not any(map(is_number, names))
 
 
 def _rows(name: str, text: str, rows: Iterable[Record], header: tuple[str, ...]) -> Iterator[Block]:

@@ -65,6 +65,12 @@ class Limits:
     memory_bytes: int = field(default=256_000_000, validator=positive)
 
 
+def malformed(name: str, problem: str) -> DocumentError:
+    """What to raise where a file is not what it should be; `problem` is a clause: ``it ends in the middle``."""
+    remedy = "Open it in the program it came from and save it again."
+    return DocumentError(name, problem, remedy, code="malformed")
+
+
 @frozen(kw_only=True)
 class Source:
     """What a parser gets.
@@ -109,8 +115,7 @@ class Source:
 
     def malformed(self, problem: str) -> DocumentError:
         """What to raise where it is not what it should be; `problem` is a clause: ``it ends in the middle``."""
-        remedy = "Open it in the program it came from and save it again."
-        return DocumentError(self.name, problem, remedy, code="malformed")
+        return malformed(self.name, problem)
 
 
 @define

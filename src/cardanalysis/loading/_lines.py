@@ -88,6 +88,11 @@ def columns_of(cells: Sequence[str], header: tuple[str, ...]) -> tuple[str, ...]
     return header[: len(cells)] + ("",) * (len(cells) - len(header)) if header else ()
 
 
+def is_number(cell: str) -> bool:
+    """Tell whether a cell holds a number, date, time, share or sum: digits and no letters."""
+    return any(map(str.isdigit, cell)) and not any(map(str.isalpha, cell))
+
+
 @define
 class OpenBlock:
     """A block whose end is not known yet.

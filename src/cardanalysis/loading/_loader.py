@@ -43,9 +43,12 @@ def load(upload: Upload, limits: Limits | None = None, *, pages: Pages = "auto",
 def _load(reading: Reading, isolate: bool, cancellation: Cancellation) -> Document:
     roomiest = max(FORMATS, key=lambda each: each.max_bytes(reading.limits))
     check_size(reading.upload.name, reading.upload.size, roomiest.max_bytes(reading.limits), roomiest.limit)
-    if isolate and (reading.is_archive() or reading.choose()[0].isolated):
+    if isolate and reading.is_archive():
         return workers.read(reading, cancellation)
-    return reading.run()
+    chosen, notes = reading.choose()
+    if isolate and chosen.isolated:
+        return workers.read(reading, cancellation)
+    return reading.read_as(chosen, notes)
 
 
 @frozen(kw_only=True)

@@ -154,9 +154,8 @@ class _MailReader:
         return title if self._titles[title] == 1 else f"{title} ({self._titles[title]})"
 
     def _read_content(self, part: Part, name: str, depth: int) -> None:
-        # The registry holds this format too, so at the top these would import each other.
+        # The registry holds this format too, so at the top they would import each other.
         from ._reading import Reading
-        from ._registry import choose
 
         if part.get_content_type() == "message/rfc822" and part.is_multipart():
             self._read_mail(cast("list[Part]", part.get_payload())[0], name, depth)
@@ -166,11 +165,12 @@ class _MailReader:
             self._small_pictures += 1
             return
         self._refuse_tnef(data, name)
-        upload = Upload.from_bytes(data, name, media_type)
-        if data and choose(name, media_type, BytesIO(data))[0] is FORMAT:
+        reading = Reading(Upload.from_bytes(data, name, media_type), self._source.limits, self._source.pages)
+        chosen, notes = reading.choose()
+        if chosen is FORMAT:
             self._read_mail(message_from_binary_file(BytesIO(data), policy=policy.compat32), name, depth)
             return
-        document = Reading(upload, self._source.limits, self._source.pages).run()
+        document = reading.read_as(chosen, notes)
         title = name.rpartition("/")[2]
         for note in (*_trouble(part), *document.notes):
             self._note(f"{title}: {note}")

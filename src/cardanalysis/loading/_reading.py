@@ -36,9 +36,17 @@ class Reading:
             return is_zip(file.read(HEAD))
 
     def choose(self) -> tuple[Format, tuple[str, ...]]:
-        """Find the format; see `_registry.choose`."""
+        """Find the format, with notes on how it was found; see `_registry.choose`. Its limit on the size holds.
+
+        Raises:
+            DocumentError: There is none that can be read, or it is empty or too large.
+        """
+        name = self.upload.name
         with self.upload.open() as file:
-            return choose(self.upload.name, self.upload.media_type, file)
+            chosen, notes = choose(name, self.upload.media_type, file)
+            # What it really has: an upload that was not made by its own methods may say anything.
+            check_size(name, file.seek(0, io.SEEK_END), chosen.max_bytes(self.limits), chosen.limit)
+        return chosen, notes
 
     def run(self) -> Document:
         """Read it.
@@ -46,9 +54,15 @@ class Reading:
         Raises:
             DocumentError: It cannot be read.
         """
+        return self.read_as(*self.choose())
+
+    def read_as(self, chosen: Format, notes: tuple[str, ...]) -> Document:
+        """Read it in the format that was chosen.
+
+        Raises:
+            DocumentError: It cannot be read.
+        """
         upload = self.upload
-        chosen, notes = self.choose()
-        check_size(upload.name, self._size(), chosen.max_bytes(self.limits), chosen.limit)
         parsed = self._parse(chosen)
         if not parsed.blocks:
             raise _empty(upload.name)
@@ -61,11 +75,6 @@ class Reading:
             notes=notes + parsed.notes,
             missing=parsed.missing,
         )
-
-    def _size(self) -> int:
-        """What it really has; an upload that was not made by its own methods may say anything."""
-        with self.upload.open() as file:
-            return file.seek(0, io.SEEK_END)
 
     def _parse(self, chosen: Format) -> Parsed:
         name = self.upload.name
@@ -80,8 +89,7 @@ class Reading:
             raise
         except Exception as error:
             problem = f"something in it is not as it should be in {chosen.title} ({type(error).__qualname__})"
-            remedy = "Open it in the program it came from and save it again."
-            raise DocumentError(name, problem, remedy, code="malformed") from error
+            raise source.malformed(problem) from error
 
 
 def check_size(name: str, size: int, most: int, limit: str) -> None:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from .._errors import DocumentError
 from . import _delimited, _docx, _html, _images, _mail, _markdown, _pdf, _plain, _pptx, _xlsx
-from ._formats import Format
+from ._formats import Format, malformed
 from ._types import HEAD, Content, content_of, is_zip
 
 FORMATS: tuple[Format, ...] = (
@@ -89,8 +89,7 @@ def _by_name(name: str, media_type: str | None, told: Format | None, file: Binar
     if told.is_text or is_zip(head):
         return told, ()
     if _BINARY.search(head):
-        remedy = "Open it in the program it came from and save it again."
-        raise DocumentError(name, f"its content is not that of a {told.title} file", remedy, code="malformed")
+        raise malformed(name, f"its content is not that of a {told.title} file")
     return _plain.FORMAT, (f"It should be {told.title}, but holds text; it was read as plain text.",)
 
 

@@ -16,6 +16,7 @@ from attrs import Factory, define, frozen
 from .._documents import BlockKind
 from ._drawing import TRUE, reference
 from ._formats import Format, Parsed, Source
+from ._lines import is_number
 from ._number_formats import Show
 from ._package import BROKEN, Relationship, check_package, main_part, relationships, tree
 from ._writing import BlockWriter
@@ -291,12 +292,8 @@ def _is_header(row: Row, following: Row | None) -> bool:
         and len(names) > 1
         and _follows(row, following)
         and len(set(names)) == len(names)
-        and not any(map(_is_number, names))
+        and not any(map(is_number, names))
     )
-
-
-def _is_number(name: str) -> bool:
-    return any(map(str.isdigit, name)) and not any(map(str.isalpha, name))
 
 
 FORMAT = Format(
